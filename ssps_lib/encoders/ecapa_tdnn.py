@@ -1,0 +1,157 @@
+"""ECAPA-TDNN, 22.5 M parameters (Section IV-C)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssps_lib.encoders.base import Encoder, require_multiple_of_8
+
+
+class ECAPATDNN(Encoder):
+    """Time-delay network with Res2Net blocks, channel attention and attentive statistics pooling.
+
+    Each of the three SE-Res2Net blocks takes the output of the block before; their outputs are
+    concatenated, aggregated (MFA) and pooled over time into weighted means and deviations.
+
+    Args:
+        dim: dimension of the representation.
+        n_mels, window: see `LogMel`.
+        channels: width of the blocks, a multiple of 8 (the paper: 1024).
+        mfa: width of the aggregation, 3 * `channels` unless given (elsewhere 1536 is usual).
+        attention, se: bottlenecks of the pooling's and of the channels' attention.
+
+    Raises:
+        ValueError: a width that is no multiple of 8; fewer than 5 frames (640 samples).
+
+    >>> encoder = ECAPATDNN(channels=64, attention=32, se=32)
+    >>> encoder(torch.randn(2, 32_000)).shape
+    torch.Size([2, 512])
+    """
+
+    name = "ecapa_tdnn"
+
+    def __init__(
+        self,
+        dim: int = 512,
+        n_mels: int = 40,
+        window: str = "hamming",
+        channels: int = 1024,
+        mfa: int | None = None,
+        attention: int = 128,
+        se: int = 128,
+    ) -> None:
+        require_multiple_of_8(channels)
+        mfa = mfa or 3 * channels
+        super().__init__(
+            dim, n_mels, window, channels=channels, mfa=mfa, attention=attention, se=se
+        )
+        self.blocks = nn.ModuleList([TDNNBlock(n_mels, channels, kernel=5)])
+        self.blocks.extend(SERes2NetBlock(channels, d, se) for d in (2, 3, 4))
+        self.mfa = TDNNBlock(3 * channels, mfa)
+        self.asp = AttentiveStatisticsPooling(mfa, attention)
+        self.asp_bn = nn.BatchNorm1d(2 * mfa)
+        self.fc = nn.Conv1d(2 * mfa, dim, 1)
+
+    def represent(self, features: Tensor) -> Tensor:
+        if features.shape[2] < 5:
+            raise ValueError(
+                f"the waveform gives {features.shape[2]} frames, expected at least 5 (640 samples); "
+                "the reflected padding of the convolutions needs them."
+            )
+        x, outputs = self.blocks[0](features), []
+        for block in self.blocks[1:]:
+            x = block(x)  # of the previous block only, not of the sum of all before
+            outputs.append(x)
+        x = self.mfa(torch.cat(outputs, 1))  # (B, mfa, frames)
+        return self.fc(self.asp_bn(self.asp(x))).squeeze(2)
+
+
+class TDNNBlock(nn.Module):
+    """Convolution over time (reflected 'same' padding), ReLU, batch norm."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 1, dilation: int = 1) -> None:
+        super().__init__()
+        padding = "reflect" if kernel > 1 else "zeros"  # a kernel of 1 has nothing to pad
+        self.conv = nn.Conv1d(
+            inputs, outputs, kernel, dilation=dilation, padding="same", padding_mode=padding
+        )
+        self.norm = nn.BatchNorm1d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x).relu())
+
+
+class Res2NetBlock(nn.Module):
+    """Channels in `scale` groups; each group is convolved together with the result before it."""
+
+    def __init__(self, channels: int, dilation: int, scale: int = 8) -> None:
+        super().__init__()
+        width = channels // scale
+        self.blocks = nn.ModuleList(
+            TDNNBlock(width, width, kernel=3, dilation=dilation) for _ in range(scale - 1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, *groups = x.chunk(len(self.blocks) + 1, dim=1)
+        outputs = [first, self.blocks[0](groups[0])]
+        for block, group in zip(self.blocks[1:], groups[1:]):
+            outputs.append(block(group + outputs[-1]))
+        return torch.cat(outputs, 1)
+
+
+class SqueezeExcitation(nn.Module):
+    """Scales each channel by a gate in (0, 1) computed from the channels' means over time."""
+
+    def __init__(self, channels: int, bottleneck: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv1d(channels, bottleneck, 1)
+        self.conv2 = nn.Conv1d(bottleneck, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.conv2(self.conv1(x.mean(2, keepdim=True)).relu()).sigmoid()
+
+
+class SERes2NetBlock(nn.Module):
+    """1x1 convolution, Res2Net, 1x1 convolution, squeeze-and-excitation; plus the input."""
+
+    def __init__(self, channels: int, dilation: int, se: int) -> None:
+        super().__init__()
+        self.tdnn1 = TDNNBlock(channels, channels)
+        self.res2net_block = Res2NetBlock(channels, dilation)
+        self.tdnn2 = TDNNBlock(channels, channels)
+        self.se_block = SqueezeExcitation(channels, se)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.se_block(self.tdnn2(self.res2net_block(self.tdnn1(x))))
+
+
+class AttentiveStatisticsPooling(nn.Module):
+    """Attention-weighted mean and deviation over time: (B, C, T) -> (B, 2C, 1), in float32.
+
+    The attention of each channel sees the frame and, as global context, the plain mean and
+    deviation of the utterance.
+    """
+
+    def __init__(self, channels: int, bottleneck: int) -> None:
+        super().__init__()
+        self.tdnn = TDNNBlock(3 * channels, bottleneck)
+        self.conv = nn.Conv1d(bottleneck, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        context = statistics(x, torch.full_like(x[:1, :1], 1 / x.shape[2], dtype=torch.float32))
+        weights = self.conv(self._hidden(x, context).tanh()).float().softmax(2)  # (B, C, T)
+        return statistics(x, weights)
+
+    def _hidden(self, x: Tensor, context: Tensor) -> Tensor:
+        # tdnn(cat[x, mean, std]) without repeating mean and std for every frame
+        frame, utterance = self.tdnn.conv.weight.split((x.shape[1], 2 * x.shape[1]), dim=1)
+        hidden = F.conv1d(x, frame) + F.conv1d(context, utterance, self.tdnn.conv.bias)
+        return self.tdnn.norm(hidden.relu())  # (B, bottleneck, T)
+
+
+def statistics(x: Tensor, weights: Tensor) -> Tensor:
+    """Mean and deviation of x (B, C, T) under weights that sum to 1 over T: (B, 2C, 1)."""
+    x = x.float()
+    mean = (weights * x).sum(2, keepdim=True)
+    variance = (weights * (x - mean).square()).sum(2, keepdim=True)
+    return torch.cat((mean, variance.clamp(min=1e-12).sqrt()), 1)
