@@ -1,0 +1,55 @@
+# make book    install, execute every chapter, render the result
+# make html    render the outputs that are stored in book/
+# make test    install with the test extras and run every check
+#
+# In a conda environment: make book VENV=$CONDA_PREFIX
+
+PYTHON    ?= python3
+VENV      ?= .venv
+PRESET    ?= smoke
+CORPUS    ?= simulated
+PROCESSES ?= 1
+ARGS      ?=
+
+BIN     := $(VENV)/bin
+EXECUTE := $(BIN)/python book/execute.py
+RENDER  := -W -n --keep-going -q
+
+.PHONY: book chapter html test clean
+
+book: $(VENV)/.installed-book
+	$(EXECUTE) --preset $(PRESET) --corpus "$(CORPUS)" --processes $(PROCESSES) \
+	    --output _run/book $(ARGS)
+	$(BIN)/jupyter-book build _run/book --config _config.yml --path-output _run $(RENDER)
+	@echo "Executed at preset $(PRESET). Open _run/_build/html/index.html"
+
+chapter: $(VENV)/.installed-book
+	@test -n "$(N)" || { echo 'Which chapter? make chapter N=04 ARGS="-p seed 2"'; exit 2; }
+	$(EXECUTE) --chapters $(N) --preset $(PRESET) --corpus "$(CORPUS)" --processes $(PROCESSES) \
+	    --output _run/book $(ARGS)
+	$(BIN)/jupyter-book build _run/book --config _config.yml --path-output _run $(RENDER)
+	@echo "Executed chapter $(N) at preset $(PRESET). Open _run/_build/html/index.html"
+
+html: $(VENV)/.installed-book
+	$(BIN)/jupyter-book build book $(RENDER)
+	@echo "Open _build/html/index.html"
+
+test: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest ssps_lib tests $(ARGS)
+	$(BIN)/python -m pytest -p no:doctest --nbval-lax --nbval-cell-timeout 900 book
+
+clean:
+	rm -rf _build _run .pytest_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# The stamps make the installation happen once, and again only when pyproject.toml changes.
+$(VENV)/.installed-book: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[book]"
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
+	@touch $@ $(VENV)/.installed-book
