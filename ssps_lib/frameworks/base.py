@@ -1,0 +1,120 @@
+"""What every framework is: a joint-embedding architecture with a loss (Figure 2, Section II).
+
+B is the batch of this process; all tensors are batch-first. A training step reads
+
+    z, z_own = framework(views)                            # through DistributedDataParallel
+    z_pos = framework.substitute(z_own, rows, pos >= 0)    # SSPS; else z_pos = z_own
+    framework.loss(z, z_pos, labels).backward()
+    framework.after_backward(epoch)                        # before clipping
+    optimizer.step()
+    framework.after_step(z.detach(), z_pos.detach(), z_own.detach())
+
+with `before_step` at its start. Wrap with `find_unused_parameters=False` and
+`broadcast_buffers=False`: queues and centres are equal on all processes by construction.
+"""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ssps_lib.frameworks import collapse
+
+
+class Framework(nn.Module):
+    """Base of the frameworks: one encoder for both branches, as in SimCLR.
+
+    Args:
+        encoder: waveforms (B, T) -> representations (B, encoder.dim).
+    """
+
+    name: ClassVar[str]
+    crops: tuple[float, ...] = (1.0, 1.0)
+    """Lengths of the views relative to the crop of the run."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    @property
+    def representation_encoder(self) -> nn.Module:
+        """The encoder whose output is the speaker representation (the teacher's for DINO)."""
+        return self.encoder
+
+    @property
+    def embedding_shape(self) -> tuple[int, ...]:
+        """Shape of one row of the positive queue Q'."""
+        return (self.encoder.dim,)
+
+    def anchor(self, views: list[Tensor]) -> Tensor:
+        """Embeddings of the anchors (B, ...) from waveforms [(B, T_v)], one per crop."""
+        return self.encoder(views[0])
+
+    def positive(self, views: list[Tensor]) -> Tensor:
+        """Embeddings of the positives (B, *embedding_shape)."""
+        return self.encoder(views[1])
+
+    def forward(self, views: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Anchors and positives; ValueError where the views do not fit `crops`."""
+        self.check(views)
+        return self.anchor(views), self.positive(views)
+
+    def check(self, views: list[Tensor]) -> None:
+        """ValueError unless there is one waveform (B, T_v) per crop, of the same B."""
+        shapes = [tuple(view.shape) for view in views]
+        batches = {shape[0] for shape in shapes if len(shape) == 2}
+        if len(views) != len(self.crops) or len(batches) != 1 or any(len(s) != 2 for s in shapes):
+            raise ValueError(
+                f"views have shapes {shapes}, expected {len(self.crops)} waveforms (B, T) of one B: "
+                f"{self.name} takes crops of {self.crops} times the length of the run's crop."
+            )
+
+    def queued(self, z_pos: Tensor) -> Tensor:
+        """Rows to insert into Q': the positives of the mini-batch, detached."""
+        return z_pos.detach()
+
+    def substitute(self, z_pos: Tensor, rows: Tensor, found: Tensor) -> Tensor:
+        """Replace positives by pseudo-positives (Algorithm 2, line 2).
+
+        Args:
+            z_pos: (B, *embedding_shape), keeps its gradient where nothing was found.
+            rows: rows of Q', same shape; any value where nothing was found. No gradient.
+            found: (B,) bool.
+        """
+        if rows.shape != z_pos.shape or found.shape != z_pos.shape[:1]:
+            raise ValueError(
+                f"rows and found are {tuple(rows.shape)} and {tuple(found.shape)}, expected "
+                f"{tuple(z_pos.shape)} and ({len(z_pos)},): one queue row per positive."
+            )
+        found = found.view(-1, *[1] * (z_pos.ndim - 1))
+        return torch.where(found, rows.detach().to(z_pos.dtype), z_pos)
+
+    def loss(self, z: Tensor, z_pos: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The training loss, 0-d: its mean over the processes is the loss of the global batch.
+
+        ValueError for shapes that do not fit, and where the loss compares utterances and B = 1.
+        """
+        raise NotImplementedError
+
+    def before_step(self, epoch: int, progress: float) -> None:
+        """Schedules: `epoch` from 0, `progress` of the whole training in [0, 1]."""
+
+    def after_backward(self, epoch: int) -> None:
+        """Cancels the gradients of what is frozen in this epoch."""
+
+    def after_step(self, z: Tensor, z_pos: Tensor, own: Tensor | None = None) -> None:
+        """After the optimiser: moving averages, queues, centre.
+
+        Args:
+            z, z_pos: what the loss was computed with, detached.
+            own: the positives before `substitute`, detached; None where nothing was substituted.
+        """
+
+    def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
+        """Trained parameters for the optimiser."""
+        trained = [p for p in self.parameters() if p.requires_grad]
+        return [{"params": trained, "weight_decay": weight_decay}]
+
+    def monitors(self, z: Tensor, z_pos: Tensor) -> dict[str, Tensor]:
+        """0-d tensors that show a collapse, see `collapse`."""
+        return {"embedding_std": collapse.embedding_std(z)}

@@ -1,0 +1,47 @@
+"""The supervised baseline (Section IV-C): speaker classification with an angular margin."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssps_lib import losses
+from ssps_lib.frameworks.base import Framework
+
+
+class Supervised(Framework):
+    """AAM-softmax on one crop; labels instead of positives.
+
+    Args:
+        encoder: waveforms (B, T) -> (B, encoder.dim).
+        classes: number of training speakers, at least 2 (VoxCeleb2: 5,994).
+        margin, scale: see `losses.aam_softmax`.
+    """
+
+    name = "supervised"
+    crops = (1.0,)
+
+    def __init__(
+        self, encoder: nn.Module, classes: int, margin: float = 0.2, scale: float = 30.0
+    ) -> None:
+        super().__init__(encoder)
+        if classes < 2:
+            raise ValueError(f"classes is {classes}, expected the number of speakers, at least 2.")
+        self.margin, self.scale = margin, scale
+        self.weight = nn.Parameter(nn.init.xavier_normal_(torch.empty(classes, encoder.dim)))
+
+    def positive(self, views: list[Tensor]) -> Tensor:
+        """There is no positive: the anchor without gradient."""
+        return self.anchor(views).detach()
+
+    def forward(self, views: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """The embedding of the one view, and the same without gradient."""
+        self.check(views)
+        z = self.anchor(views)
+        return z, z.detach()
+
+    def loss(self, z: Tensor, z_pos: Tensor, labels: Tensor | None = None) -> Tensor:
+        """`losses.aam_softmax` of this process's batch with `labels` (B,) in [0, classes)."""
+        if labels is None:
+            raise ValueError("labels is None, expected (B,) classes: this baseline is supervised.")
+        cosines = F.normalize(z, dim=1) @ F.normalize(self.weight, dim=1).T  # (B, classes)
+        return losses.aam_softmax(cosines, labels, self.margin, self.scale)
