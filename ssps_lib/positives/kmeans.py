@@ -1,0 +1,80 @@
+"""Spherical k-means by blocked matrix products, and the blocks that bound its memory."""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def blocks(rows: int, columns: int, device: torch.device) -> Iterator[slice]:
+    """Slices of `rows` such that (block, columns) float32 values take 64 MiB, 1 GiB on a GPU."""
+    budget = 2**24 if device.type == "cpu" else 2**28
+    step = max(1, budget // max(1, columns))
+    for start in range(0, rows, step):
+        yield slice(start, min(start + step, rows))
+
+
+def kmeans(
+    x: Tensor,
+    k: int,
+    iterations: int = 10,
+    initial: Tensor | None = None,
+    generator: torch.Generator | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Tensor, Tensor]:
+    """Spherical k-means (Section III-E; Algorithm 1, line 2).
+
+    Rows are compared by cosine. The first centroids are K random rows; each of `iterations` steps
+    assigns every row to its closest centroid (E) and replaces the centroids by the L2-normalised
+    means of their rows (M); a last E step follows. An empty cluster keeps its centroid.
+
+    Args:
+        x: (N, D) rows, normalised here block by block; any float type, not copied.
+        k: number K of clusters, at most N.
+        iterations: number of M steps (the paper: 10).
+        initial: (K, D) first centroids instead of random rows.
+        generator: CPU generator of the random rows.
+        dtype: of the matrix products; sums and centroids are always float32.
+
+    Returns:
+        Assignments (N,) int64 and centroids (K, D) float32. On a GPU the order of the sums is not
+        fixed, so that ties may fall differently from run to run.
+
+    Raises:
+        ValueError: if K is not in [1, N], `initial` has another shape, or rows are not finite.
+
+    >>> x = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]])
+    >>> assignments, centroids = kmeans(x, 2, initial=x[[0, 2]])
+    >>> assignments
+    tensor([0, 0, 1, 1])
+    """
+    n, dim = x.shape
+    if not 1 <= k <= n:
+        raise ValueError(f"K={k} clusters need 1 <= K <= {n}, the number of rows: lower K.")
+    if initial is None:
+        initial = x[torch.randperm(n, generator=generator)[:k].to(x.device)]
+    if initial.shape != (k, dim):
+        raise ValueError(
+            f"The first centroids must have shape {(k, dim)}, got {tuple(initial.shape)}."
+        )
+    centroids = F.normalize(initial.float(), dim=1)
+    for _ in range(iterations):
+        _, sums = _assign(x, centroids, dtype)
+        if not sums.isfinite().all():
+            raise ValueError("k-means got rows that are not finite: has training diverged?")
+        norms = sums.norm(dim=1, keepdim=True)
+        centroids = torch.where(norms > 1e-12, sums / norms.clamp(min=1e-12), centroids)
+    return _assign(x, centroids, dtype)[0], centroids
+
+
+def _assign(x: Tensor, centroids: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """E step: closest centroid of each row (N,), and the sums (K, D) of the rows of each."""
+    assignments = torch.empty(len(x), dtype=torch.int64, device=x.device)
+    sums = torch.zeros_like(centroids)
+    columns = centroids.to(dtype).t()
+    for block in blocks(len(x), len(centroids), x.device):
+        rows = F.normalize(x[block].float(), dim=1)
+        assignments[block] = (rows.to(dtype) @ columns).argmax(dim=1)
+        sums.index_add_(0, assignments[block], rows)
+    return assignments, sums

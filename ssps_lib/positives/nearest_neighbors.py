@@ -1,0 +1,83 @@
+"""SSPS-NN: pseudo-positives among the nearest neighbours (Section III-D)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ssps_lib.positives.kmeans import blocks
+from ssps_lib.positives.queues import Queue
+from ssps_lib.positives.sampler import PositiveSampler, check_uniform, only_held, pick
+
+
+class NearestNeighbors(PositiveSampler):
+    """pos(i) is one of the M utterances closest to utterance i (Eq. 6-7).
+
+    The neighbours are looked for when a batch asks, among all rows that Q-hat holds at that moment.
+    As in the published code the utterance itself, which Eq. 6 does not exclude, is never taken.
+
+    Args:
+        window: M, the number of neighbours to draw from (the paper: 50).
+    """
+
+    def __init__(self, window: int = 50) -> None:
+        if window < 1:
+            raise ValueError(f"SSPS-NN needs a window M of at least 1 neighbour, got {window}.")
+        self.window = window
+        self._reference: Queue | None = None
+
+    def refresh(self, reference: Queue, generator: torch.Generator | None = None) -> None:
+        """Remember Q-hat; ValueError unless it holds more than M rows."""
+        if self.window >= len(reference):
+            raise ValueError(
+                f"A window of M={self.window} neighbours needs more than {self.window} reference "
+                f"representations, the queue holds {len(reference)}: fill it, or lower M."
+            )
+        self._reference = reference
+
+    def sample(
+        self,
+        index: Tensor,
+        queue: Queue | None = None,
+        uniform: Tensor | None = None,
+        queries: Tensor | None = None,
+    ) -> Tensor:
+        """See `PositiveSampler.sample`. pos(i) is also empty where Q-hat does not hold i.
+
+        Args:
+            queries: (B, D) current reference representations to compare instead of the stored
+                q-hat_i (what the published code does).
+        """
+        if self._reference is None:
+            raise RuntimeError("SSPS-NN has no reference representations: call refresh first.")
+        index = index.to(self._reference.device)
+        uniform = check_uniform(uniform, index).to(index.device)
+        held = self._reference.contains(index)
+        if queries is None:
+            queries = self._reference.rows(index)
+        else:
+            held = torch.ones_like(held)
+        neighbors = self.neighbors(queries, self.window + 1)  # (B, M + 1), one may be i itself
+        # Eq. 7: sample(N_i), stepping over i.
+        is_self = neighbors == index[:, None]
+        rank = pick(uniform[:, 1], self.window)
+        rank += is_self.any(dim=1) & (is_self.int().argmax(dim=1) <= rank)
+        pos = neighbors.gather(1, rank[:, None]).squeeze(1)
+        return only_held(torch.where(held, pos, -1), queue)
+
+    def neighbors(self, queries: Tensor, count: int) -> Tensor:
+        """Eq. 6: training indices (B, count) of the closest rows of Q-hat, closest first."""
+        reference = self._reference
+        queries = F.normalize(queries.float(), dim=1)
+        best = queries.new_empty(len(queries), 0)
+        found = torch.empty_like(best, dtype=torch.int64)
+        columns = max(len(queries), queries.shape[1])  # of the scores, or of the rows themselves
+        for block in blocks(reference.size, columns, reference.device):
+            rows = F.normalize(reference.values[block].float(), dim=1)
+            indices = reference.indices[block]
+            scores = (queries @ rows.t()).masked_fill_(indices < 0, -torch.inf)
+            scores, place = scores.topk(min(count, len(rows)), dim=1)
+            best = torch.cat([best, scores], dim=1)
+            found = torch.cat([found, indices[place]], dim=1)
+            best, place = best.topk(min(count, best.shape[1]), dim=1)
+            found = found.gather(1, place)
+        return found
