@@ -1,0 +1,180 @@
+"""Data augmentation of Section IV-B: reverberation, then background noise, batched on the device.
+
+The published recipe reverberates every frame and adds exactly one of speech, music or noise; DINO
+draws one of {none, reverberation, noise, both}. Without the MUSAN and RIR corpora a generated bank
+serves: rooms as decaying noise, coloured noise, chords, and babble of other training utterances.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .corpora.corpus import SAMPLE_RATE, Corpus
+
+COLUMNS = 6  # uniform numbers that one frame consumes
+SNR_DB = {"speech": (13.0, 20.0), "music": (5.0, 15.0), "noise": (0.0, 15.0)}
+POLICIES = ("none", "reverb+noise", "dino")
+
+
+@dataclass
+class Bank:
+    """What augmentation draws from, on one device.
+
+    Attributes:
+        responses: (R, L) room impulse responses of unit energy.
+        noises: (M, T) background sounds at any level.
+        kinds: rows of `noises` that belong to each kind, as half-open ranges.
+    """
+
+    responses: Tensor
+    noises: Tensor
+    kinds: dict[str, tuple[int, int]]
+
+    def to(self, device: torch.device | str) -> "Bank":
+        return Bank(self.responses.to(device), self.noises.to(device), self.kinds)
+
+
+def reverberate(x: Tensor, response: Tensor) -> Tensor:
+    """Convolve frames (B, T) with impulse responses (B, L) and keep the first T samples."""
+    size = x.shape[-1] + response.shape[-1]
+    spectrum = torch.fft.rfft(x, size) * torch.fft.rfft(response, size)
+    return torch.fft.irfft(spectrum, size)[..., : x.shape[-1]]
+
+
+def add_noise(x: Tensor, noise: Tensor, snr_db: Tensor) -> Tensor:
+    """Add noise (B, T) to frames (B, T) at exactly `snr_db` (B,), whatever their levels.
+
+    A silent frame stays silent, since no noise level has a finite ratio to it.
+    """
+    speech_power = x.square().mean(-1, keepdim=True)
+    noise_power = noise.square().mean(-1, keepdim=True)
+    wanted = speech_power * 10 ** (-snr_db[:, None] / 10)
+    gain = torch.where(noise_power > 0, (wanted / noise_power).sqrt(), 0.0)
+    return x + gain * noise
+
+
+def _pick(uniform: Tensor, low: int | Tensor, high: int | Tensor) -> Tensor:
+    return (low + uniform * (high - low)).long()
+
+
+class Augmentation:
+    """Distort frames by a policy: "none", "reverb+noise" (Section IV-B) or "dino".
+
+    Raises:
+        ValueError: an unknown policy.
+    """
+
+    def __init__(self, bank: Bank | None, policy: str) -> None:
+        if policy not in POLICIES:
+            raise ValueError(f"augmentation '{policy}' is unknown; choose one of {POLICIES}")
+        if bank is None and policy != "none":
+            raise ValueError(f"augmentation '{policy}' needs a bank of responses and noises")
+        self.bank = bank
+        self.policy = policy
+
+    def __call__(self, x: Tensor, uniform: Tensor) -> Tensor:
+        """Frames (B, T) in [-1, 1] and (B, COLUMNS) uniform numbers -> distorted frames (B, T)."""
+        if self.policy == "none":
+            return x
+        u = uniform.unbind(1)
+        wet = reverberate(x, self._responses(u[1]))
+        if self.policy == "reverb+noise":
+            return self._noisy(wet, u)
+        choice = (u[0] * 4).long()[:, None]  # none, reverberation, noise, both
+        base = torch.where((choice == 1) | (choice == 3), wet, x)
+        return torch.where(choice >= 2, self._noisy(base, u), base)
+
+    def _responses(self, u: Tensor) -> Tensor:
+        return self.bank.responses[_pick(u, 0, len(self.bank.responses))]
+
+    def _noisy(self, x: Tensor, u: tuple[Tensor, ...]) -> Tensor:
+        kinds = list(self.bank.kinds)
+        table = torch.tensor(
+            [[*self.bank.kinds[kind], *SNR_DB[kind]] for kind in kinds], device=x.device
+        )
+        first, last, low, high = table[(u[2] * len(kinds)).long()].unbind(1)
+        row = _pick(u[3], first, last)
+        samples = x.shape[1]
+        start = _pick(u[4], 0, self.bank.noises.shape[1] - samples + 1)
+        column = start[:, None] + torch.arange(samples, device=x.device)
+        noise = self.bank.noises[row[:, None], column].to(x.dtype)
+        return add_noise(x, noise, low + u[5] * (high - low))
+
+
+def generated_bank(
+    corpus: Corpus, seed: int = 0, size: int = 64, seconds: float = 8.0, rooms: int = 200
+) -> Bank:
+    """A bank without any download: rooms, noises and chords from noise, babble from the corpus.
+
+    Args:
+        corpus: training utterances; two to five of them are summed for each piece of babble.
+        size: number of sounds of each kind.
+        seconds: duration of each sound.
+        rooms: number of impulse responses (0.5 s each).
+    """
+    rng = np.random.default_rng([seed, 77])
+    samples = int(seconds * SAMPLE_RATE)
+    sounds = [
+        np.stack([make(rng) for _ in range(size)])
+        for make in (
+            lambda rng: _babble(rng, corpus, samples),
+            lambda rng: _chords(rng, samples),
+            lambda rng: _coloured(rng, samples),
+        )
+    ]
+    return Bank(
+        torch.from_numpy(np.stack([_room(rng) for _ in range(rooms)])),
+        torch.from_numpy(np.concatenate(sounds)).half(),
+        {kind: (k * size, (k + 1) * size) for k, kind in enumerate(("speech", "music", "noise"))},
+    )
+
+
+def _unit(x: np.ndarray) -> np.ndarray:
+    return (0.1 * x / max(np.sqrt(np.mean(x**2)), 1e-9)).astype(np.float32)
+
+
+def _room(rng: np.random.Generator, samples: int = 8000) -> np.ndarray:
+    time = np.arange(samples) / SAMPLE_RATE
+    decay = rng.uniform(0.08, 0.8)  # seconds to -60 dB
+    tail = rng.standard_normal(samples) * 10 ** (-3 * time / decay)
+    tail[: rng.integers(10, 120)] = 0
+    tail *= 10 ** (-rng.uniform(-2, 12) / 20) / np.linalg.norm(tail)
+    tail[0] += 1
+    return (tail / np.linalg.norm(tail)).astype(np.float32)
+
+
+def _coloured(rng: np.random.Generator, samples: int) -> np.ndarray:
+    spectrum = np.fft.rfft(rng.standard_normal(samples))
+    frequency = np.linspace(0, SAMPLE_RATE / 2, len(spectrum))
+    level_db = rng.uniform(-9, 1) * np.log2(np.maximum(frequency, 60) / 1000)
+    for _ in range(3):
+        centre, width = rng.uniform(100, 7000), rng.uniform(100, 1200)
+        level_db += rng.uniform(0, 12) * np.exp(-0.5 * ((frequency - centre) / width) ** 2)
+    sound = np.fft.irfft(spectrum * 10 ** (level_db / 20), samples)
+    knots = rng.standard_normal(int(3 * samples / SAMPLE_RATE) + 2)
+    sway = np.interp(np.arange(samples), np.linspace(0, samples, len(knots)), knots)
+    return _unit(sound * (1 + rng.uniform(0, 0.9) * np.tanh(sway)))
+
+
+def _chords(rng: np.random.Generator, samples: int) -> np.ndarray:
+    time = np.arange(samples) / SAMPLE_RATE
+    out = np.zeros(samples)
+    beat = rng.uniform(0.2, 0.8)
+    for start in np.arange(0, time[-1], beat):
+        span = slice(int(start * SAMPLE_RATE), min(samples, int((start + beat) * SAMPLE_RATE)))
+        local = time[span] - start
+        for note in rng.integers(36, 84, 3):
+            base = 440 * 2 ** ((note - 69) / 12)
+            for harmonic in range(1, 5):
+                out[span] += (
+                    np.sin(2 * np.pi * base * harmonic * local + rng.uniform(0, 6))
+                    * np.exp(-local / beat) / harmonic
+                )
+    return _unit(out)
+
+
+def _babble(rng: np.random.Generator, corpus: Corpus, samples: int) -> np.ndarray:
+    chosen = rng.integers(0, len(corpus), rng.integers(2, 6))
+    return _unit(sum(np.resize(_unit(corpus.audio(i).astype(np.float32)), samples) for i in chosen))
