@@ -39,6 +39,6 @@ def require_multiple_of_8(channels: int) -> None:
     """Both encoders divide their channels by eight; say so where the width is chosen."""
     if channels < 8 or channels % 8:
         raise ValueError(
-            f"channels is {channels}, expected a positive multiple of 8; the squeeze-and-excitation "
-            "and Res2Net blocks divide it by eight."
+            f"channels is {channels}, expected a positive multiple of 8; squeeze-and-excitation "
+            "(ResNet) and Res2Net (ECAPA) divide it by eight."
         )

@@ -55,8 +55,8 @@ class ECAPATDNN(Encoder):
     def represent(self, features: Tensor) -> Tensor:
         if features.shape[2] < 5:
             raise ValueError(
-                f"the waveform gives {features.shape[2]} frames, expected at least 5 (640 samples); "
-                "the reflected padding of the convolutions needs them."
+                f"the waveform gives {features.shape[2]} frames, expected at least 5 (640 samples) "
+                "for the reflected padding of the convolutions; is the crop too short?"
             )
         x, outputs = self.blocks[0](features), []
         for block in self.blocks[1:]:
@@ -94,7 +94,7 @@ class Res2NetBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         first, *groups = x.chunk(len(self.blocks) + 1, dim=1)
         outputs = [first, self.blocks[0](groups[0])]
-        for block, group in zip(self.blocks[1:], groups[1:]):
+        for block, group in zip(self.blocks[1:], groups[1:], strict=True):
             outputs.append(block(group + outputs[-1]))
         return torch.cat(outputs, 1)
 

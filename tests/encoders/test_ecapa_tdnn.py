@@ -1,0 +1,133 @@
+"""ECAPA-TDNN: published sizes and shapes, block and pooling recomputed by hand."""
+
+import pytest
+import torch
+
+from ssps_lib.encoders import ECAPATDNN
+from ssps_lib.encoders.ecapa_tdnn import AttentiveStatisticsPooling, SERes2NetBlock
+
+
+@pytest.mark.parametrize(
+    ("options", "parameters", "buffers"),
+    [
+        ({}, 22_529_152, 49_111),
+        ({"n_mels": 80}, 22_733_952, 59_391),
+        ({"channels": 512}, 7_075_008, 30_039),
+        ({"n_mels": 80, "mfa": 1536}, 15_643_776, 50_175),
+        ({"dim": 192}, 20_562_752, 49_111),
+    ],
+)
+def test_published_sizes(options, parameters, buffers):
+    encoder = ECAPATDNN(**options)
+    assert sum(p.numel() for p in encoder.parameters()) == parameters
+    assert sum(b.numel() for b in encoder.buffers()) == buffers
+
+
+def test_shapes_layer_by_layer():
+    encoder, shapes = ECAPATDNN(channels=64, attention=32, se=16).eval(), {}
+    layers = dict(encoder.named_children()) | {f"block{i}": b for i, b in enumerate(encoder.blocks)}
+    for name, module in layers.items():
+        module.register_forward_hook(
+            lambda module, x, y, name=name: shapes.update({name: tuple(y.shape[1:])})
+        )
+    encoder(torch.randn(1, 32_000))
+    assert shapes == {
+        "features": (40, 201),
+        "block0": (64, 201),
+        "block1": (64, 201),
+        "block2": (64, 201),
+        "block3": (64, 201),
+        "mfa": (192, 201),
+        "asp": (384, 1),
+        "asp_bn": (384, 1),
+        "fc": (512, 1),
+    }
+
+
+def test_kernels_and_dilations():
+    blocks = ECAPATDNN(channels=16).blocks
+    assert blocks[0].conv.kernel_size == (5,) and blocks[0].conv.dilation == (1,)
+    for block, dilation in zip(blocks[1:], (2, 3, 4), strict=True):
+        convolutions = [b.conv for b in block.res2net_block.blocks]
+        assert len(convolutions) == 7
+        assert {c.kernel_size + c.dilation for c in convolutions} == {(3, dilation)}
+
+
+def test_blocks_are_chained_and_concatenated():
+    encoder = ECAPATDNN(channels=16).eval()
+    features = torch.randn(2, 40, 30)
+    first = encoder.blocks[0](features)
+    second = encoder.blocks[1](first)
+    third = encoder.blocks[2](second)
+    fourth = encoder.blocks[3](third)
+    aggregated = encoder.mfa(torch.cat((second, third, fourth), 1))
+    expected = encoder.fc(encoder.asp_bn(encoder.asp(aggregated)))[:, :, 0]
+    torch.testing.assert_close(encoder.represent(features), expected)
+
+
+def tdnn_by_hand(x, block, dilation=1):
+    """Reflected padding, one tap of the kernel at a time, ReLU, batch norm in eval mode."""
+    weight, length = block.conv.weight, x.shape[2]
+    reach = dilation * (weight.shape[2] - 1) // 2
+    index = torch.arange(-reach, length + reach).abs()
+    index = (length - 1) - ((length - 1) - index).abs()  # reflected at both ends
+    padded = x[:, :, index]
+    y = block.conv.bias[:, None] + sum(
+        torch.einsum("oi,bit->bot", weight[:, :, k], padded[:, :, k * dilation :][:, :, :length])
+        for k in range(weight.shape[2])
+    )
+    norm = block.norm
+    y = (y.clamp(min=0) - norm.running_mean[:, None]) / (norm.running_var[:, None] + 1e-5).sqrt()
+    return y * norm.weight[:, None] + norm.bias[:, None]
+
+
+def randomise_norms(module):
+    for norm in module.modules():
+        if isinstance(norm, torch.nn.BatchNorm1d):
+            for tensor in (norm.weight.data, norm.bias.data, norm.running_mean):
+                tensor.normal_()
+            norm.running_var.uniform_(0.5, 2)
+    return module.eval()
+
+
+@torch.no_grad()
+def test_se_res2net_block_by_hand():
+    torch.manual_seed(0)
+    block = randomise_norms(SERes2NetBlock(16, dilation=3, se=4))
+    x = torch.randn(2, 16, 11)
+    groups = list(tdnn_by_hand(x, block.tdnn1).chunk(8, 1))
+    for i, inner in enumerate(block.res2net_block.blocks, start=1):
+        carried = groups[i - 1] if i > 1 else 0  # group 0 is passed on but not added
+        groups[i] = tdnn_by_hand(groups[i] + carried, inner, dilation=3)
+    y = tdnn_by_hand(torch.cat(groups, 1), block.tdnn2)
+    squeeze, excite = block.se_block.conv1, block.se_block.conv2
+    gate = (y.mean(2) @ squeeze.weight[:, :, 0].T + squeeze.bias).clamp(min=0)
+    gate = 1 / (1 + torch.exp(-(gate @ excite.weight[:, :, 0].T + excite.bias)))
+    torch.testing.assert_close(block(x), gate[:, :, None] * y + x, atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_attentive_statistics_pooling_by_hand():
+    torch.manual_seed(0)
+    pooling = randomise_norms(AttentiveStatisticsPooling(6, bottleneck=4))
+    x = torch.randn(2, 6, 9)
+    mean, std = x.mean(2, keepdim=True), x.std(2, keepdim=True, correction=0)
+    context = torch.cat((x, mean.expand_as(x), std.expand_as(x)), 1)  # (B, 18, T)
+    hidden = tdnn_by_hand(context, pooling.tdnn).tanh()
+    scores = torch.einsum("ch,bht->bct", pooling.conv.weight[:, :, 0], hidden)
+    scores = scores + pooling.conv.bias[:, None]
+    for utterance, score, pooled in zip(x, scores, pooling(x), strict=True):
+        for c in range(6):
+            weights = score[c].exp() / score[c].exp().sum()
+            frames = list(zip(weights, utterance[c], strict=True))
+            centre = sum(w * v for w, v in frames)
+            spread = sum(w * (v - centre) ** 2 for w, v in frames) ** 0.5
+            torch.testing.assert_close(pooled[c, 0], centre, atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(pooled[6 + c, 0], spread, atol=1e-5, rtol=1e-4)
+
+
+def test_waveforms_shorter_than_the_padding_are_refused():
+    encoder = ECAPATDNN(channels=8).eval()
+    assert encoder(torch.randn(1, 640)).shape == (1, 512)
+    with pytest.raises(ValueError, match=r"gives 4 frames, expected at least 5 \(640 samples\)"):
+        encoder(torch.randn(1, 639))
