@@ -1,8 +1,8 @@
-"""The objectives of Section II as pure functions: tensors in, scalar out, no state, no collectives.
+"""The objectives of Section II as pure functions: tensors in, scalar out, no state or collectives.
 
-Read beside Eq. 1-5 of the paper. Where the published numbers were computed with something else, that
-is the default, the line says so, and the paper's equation is an argument. Every loss is computed in
-full precision, also under autocast; NaN in means NaN out.
+Read beside Eq. 1-5 of the paper. Where the published numbers were computed with something else,
+that is the default, the line says so, and the paper's equation is an argument. Every loss is
+computed in full precision, also under autocast; NaN in means NaN out.
 """
 
 import functools
@@ -31,9 +31,16 @@ def _full_precision(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return wrapper
 
 
-def _check_temperature(value: float, name: str = "temperature") -> None:
+def _check_positive(value: float, name: str = "temperature") -> None:
     if not (value > 0 and math.isfinite(value)):
-        raise ValueError(f"{name} is {value}, expected a finite number above 0 (the paper: 0.03-0.1).")
+        raise ValueError(
+            f"{name} is {value}, expected a finite number above 0: similarities are scaled by it."
+        )
+
+
+def _check_reduction(value: str) -> None:
+    if value not in ("mean", "sum"):
+        raise ValueError(f"reduction is {value!r}, expected 'mean' (published) or 'sum' (paper).")
 
 
 def _check_pair(a: Tensor, b: Tensor, names: str, least: int = 1) -> None:
@@ -48,6 +55,16 @@ def _check_pair(a: Tensor, b: Tensor, names: str, least: int = 1) -> None:
             f"The batch of {names} has {len(a)} row(s), expected at least {least}: "
             "this loss compares utterances with each other."
         )
+
+
+@_full_precision
+def cosines(z: Tensor, prototypes: Tensor) -> Tensor:
+    """Cosine similarity of each embedding (B, D) with each prototype or class (K, D), (B, K).
+
+    >>> cosines(torch.tensor([[3.0, 4.0]]), torch.eye(2))
+    tensor([[0.6000, 0.8000]])
+    """
+    return F.normalize(z, dim=-1) @ F.normalize(prototypes, dim=-1).T
 
 
 @_full_precision
@@ -74,7 +91,7 @@ def nt_xent(z: Tensor, z_pos: Tensor, temperature: float, symmetric: bool = True
     0.5514
     """
     _check_pair(z, z_pos, "z and z_pos", least=2)
-    _check_temperature(temperature)
+    _check_positive(temperature)
     z, z_pos = F.normalize(z, dim=1), F.normalize(z_pos, dim=1)
     rows = torch.arange(len(z), device=z.device)
     if not symmetric:
@@ -110,7 +127,7 @@ def moco(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> Tenso
             f"queue has shape {tuple(queue.shape)}, expected (Q, {query.shape[1]}) with Q >= 1: "
             "its columns are the dimensions of the embeddings."
         )
-    _check_temperature(temperature)
+    _check_positive(temperature)
     query, key, queue = (F.normalize(x, dim=1) for x in (query, key, queue))
     positive = (query * key).sum(1, keepdim=True)  # (B, 1)
     scores = torch.cat([positive, query @ queue.T], dim=1) / temperature  # (B, 1 + Q)
@@ -145,7 +162,7 @@ def sinkhorn(scores: Tensor, epsilon: float = 0.05, iterations: int = 3) -> Tens
             f"scores have shape {tuple(scores.shape)}, expected (N, K) with N >= 2: "
             "one sample alone cannot be spread over the prototypes."
         )
-    _check_temperature(epsilon, "epsilon")
+    _check_positive(epsilon, "epsilon")
     if iterations < 1:
         raise ValueError(f"iterations is {iterations}, expected at least 1 (published: 3).")
     plan = scores / epsilon
@@ -187,7 +204,7 @@ def swav(
     _check_pair(scores_1, scores_2, "scores_1 and scores_2")
     _check_pair(scores_1, codes_1, "scores_1 and codes_1")
     _check_pair(scores_2, codes_2, "scores_2 and codes_2")
-    _check_temperature(temperature)
+    _check_positive(temperature)
     loss = F.cross_entropy(scores_2 / temperature, codes_1)
     if symmetric:
         loss = (loss + F.cross_entropy(scores_1 / temperature, codes_2)) / 2
@@ -199,8 +216,7 @@ def invariance_term(z: Tensor, z_pos: Tensor, reduction: str = "mean") -> Tensor
 
     `reduction` over the D dimensions: "mean" as published, "sum" as in the paper (D times more).
     """
-    if reduction not in ("mean", "sum"):
-        raise ValueError(f"reduction is {reduction!r}, expected 'mean' (published) or 'sum' (paper).")
+    _check_reduction(reduction)
     distance = (z - z_pos).square().mean()
     return distance * z.shape[1] if reduction == "sum" else distance
 
@@ -284,10 +300,9 @@ def dino(
     2.0794
     """
     _check_views(student, teacher, center)
-    _check_temperature(student_temperature, "student_temperature")
-    _check_temperature(teacher_temperature, "teacher_temperature")
-    if reduction not in ("mean", "sum"):
-        raise ValueError(f"reduction is {reduction!r}, expected 'mean' (published) or 'sum' (paper).")
+    _check_positive(student_temperature, "student_temperature")
+    _check_positive(teacher_temperature, "teacher_temperature")
+    _check_reduction(reduction)
     targets = F.softmax((teacher - center) / teacher_temperature, dim=-1)
     predictions = F.log_softmax(student / student_temperature, dim=-1)
     entropies = -targets.flatten(1) @ predictions.flatten(1).T / student.shape[1]  # (V_t, V_s)
@@ -304,8 +319,8 @@ def _check_views(student: Tensor, teacher: Tensor, center: Tensor) -> None:
         )
     if len(student) < max(2, len(teacher)) or len(teacher) == 0:
         raise ValueError(
-            f"There are {len(student)} student and {len(teacher)} teacher views, expected at least 2 "
-            "and 1 and no more of the teacher: its views are the student's first."
+            f"There are {len(student)} student and {len(teacher)} teacher views, expected at least "
+            "2 and 1, and not more of the teacher: its views are the student's first."
         )
     if center.shape != student.shape[2:]:
         raise ValueError(
@@ -315,12 +330,14 @@ def _check_views(student: Tensor, teacher: Tensor, center: Tensor) -> None:
 
 
 @_full_precision
-def aam_softmax(cosines: Tensor, labels: Tensor, margin: float = 0.2, scale: float = 30.0) -> Tensor:
+def aam_softmax(
+    cosines: Tensor, labels: Tensor, margin: float = 0.2, scale: float = 30.0
+) -> Tensor:
     """Additive angular margin softmax of the supervised baseline (Section IV-C).
 
-    The angle theta to the own class is widened by `margin`: cos(theta + margin). Where theta + margin
-    passes pi that would reward being wrong, so there the score falls linearly, as published:
-    cos(theta) - margin * sin(pi - margin).
+    The angle theta to the own class is widened by `margin`: cos(theta + margin). Where theta +
+    margin passes pi that would reward being wrong, so there the score falls on linearly, as
+    published: cos(theta) - margin * sin(pi - margin).
 
     Args:
         cosines: of each embedding with each class, (B, C).
@@ -332,13 +349,13 @@ def aam_softmax(cosines: Tensor, labels: Tensor, margin: float = 0.2, scale: flo
         Mean cross-entropy in nats, 0-d.
 
     Raises:
-        ValueError: for shapes that do not fit, labels out of range, or a margin or scale out of range.
+        ValueError: for shapes that do not fit, or labels, margin or scale out of range.
 
     >>> round(aam_softmax(torch.zeros(1, 2), torch.tensor([0]), margin=0.0, scale=1.0).item(), 4)
     0.6931
     """
     _check_classes(cosines, labels)
-    _check_temperature(scale, "scale")
+    _check_positive(scale, "scale")
     if not 0 <= margin <= math.pi / 2:
         raise ValueError(f"margin is {margin}, expected radians in [0, pi/2] (the paper: 0.2).")
     own = cosines.gather(1, labels[:, None])  # (B, 1)
@@ -352,8 +369,8 @@ def aam_softmax(cosines: Tensor, labels: Tensor, margin: float = 0.2, scale: flo
 def _check_classes(cosines: Tensor, labels: Tensor) -> None:
     if cosines.ndim != 2 or labels.shape != cosines.shape[:1] or labels.dtype != torch.long:
         raise ValueError(
-            f"cosines and labels are {tuple(cosines.shape)} and {tuple(labels.shape)} {labels.dtype}, "
-            "expected (B, C) and (B,) torch.int64: one class per row."
+            f"cosines and labels are {tuple(cosines.shape)} and {tuple(labels.shape)} "
+            f"{labels.dtype}, expected (B, C) and (B,) torch.int64: one class per row."
         )
     classes = cosines.shape[1]
     if ((labels < 0) | (labels >= classes)).any():

@@ -5,12 +5,28 @@ from typing import Any
 from torch import nn
 
 from ssps_lib.frameworks.base import Framework
+from ssps_lib.frameworks.dino import DINO
+from ssps_lib.frameworks.moco import MoCo
 from ssps_lib.frameworks.simclr import SimCLR
 from ssps_lib.frameworks.supervised import Supervised
+from ssps_lib.frameworks.swav import SwAV
+from ssps_lib.frameworks.vicreg import VICReg
 
-FRAMEWORKS: dict[str, type[Framework]] = {c.name: c for c in (SimCLR, Supervised)}
+FRAMEWORKS: dict[str, type[Framework]] = {
+    c.name: c for c in (SimCLR, MoCo, SwAV, VICReg, DINO, Supervised)
+}
 
-__all__ = ["FRAMEWORKS", "Framework", "SimCLR", "Supervised", "build"]
+__all__ = [
+    "DINO",
+    "FRAMEWORKS",
+    "Framework",
+    "MoCo",
+    "SimCLR",
+    "Supervised",
+    "SwAV",
+    "VICReg",
+    "build",
+]
 
 
 def build(name: str, encoder: nn.Module, **options: Any) -> Framework:

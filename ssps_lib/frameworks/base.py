@@ -31,6 +31,8 @@ class Framework(nn.Module):
     name: ClassVar[str]
     crops: tuple[float, ...] = (1.0, 1.0)
     """Lengths of the views relative to the crop of the run."""
+    synchronised_norms: ClassVar[bool] = True
+    """Whether batch statistics are shared between processes (published: all but MoCo)."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
@@ -65,8 +67,8 @@ class Framework(nn.Module):
         batches = {shape[0] for shape in shapes if len(shape) == 2}
         if len(views) != len(self.crops) or len(batches) != 1 or any(len(s) != 2 for s in shapes):
             raise ValueError(
-                f"views have shapes {shapes}, expected {len(self.crops)} waveforms (B, T) of one B: "
-                f"{self.name} takes crops of {self.crops} times the length of the run's crop."
+                f"views have shapes {shapes}, expected {len(self.crops)} waveforms (B, T) with one "
+                f"B: {self.name} takes crops of {self.crops} times the length of the run's crop."
             )
 
     def queued(self, z_pos: Tensor) -> Tensor:
@@ -84,7 +86,8 @@ class Framework(nn.Module):
         if rows.shape != z_pos.shape or found.shape != z_pos.shape[:1]:
             raise ValueError(
                 f"rows and found are {tuple(rows.shape)} and {tuple(found.shape)}, expected "
-                f"{tuple(z_pos.shape)} and ({len(z_pos)},): one queue row per positive."
+                f"{tuple(z_pos.shape)} and ({len(z_pos)},): one embedding per positive; "
+                "centroids of representations only fit where there is no projector or head."
             )
         found = found.view(-1, *[1] * (z_pos.ndim - 1))
         return torch.where(found, rows.detach().to(z_pos.dtype), z_pos)

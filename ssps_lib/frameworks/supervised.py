@@ -1,7 +1,6 @@
 """The supervised baseline (Section IV-C): speaker classification with an angular margin."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssps_lib import losses
@@ -43,5 +42,5 @@ class Supervised(Framework):
         """`losses.aam_softmax` of this process's batch with `labels` (B,) in [0, classes)."""
         if labels is None:
             raise ValueError("labels is None, expected (B,) classes: this baseline is supervised.")
-        cosines = F.normalize(z, dim=1) @ F.normalize(self.weight, dim=1).T  # (B, classes)
+        cosines = losses.cosines(z, self.weight)  # (B, classes)
         return losses.aam_softmax(cosines, labels, self.margin, self.scale)

@@ -1,0 +1,108 @@
+"""MoCo (Section II-B): negatives from a memory of keys, keys from a slowly moving encoder."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssps_lib import losses
+from ssps_lib.distributed import gather, rank
+from ssps_lib.frameworks import collapse
+from ssps_lib.frameworks.base import Framework
+from ssps_lib.frameworks.momentum import enqueue, move_average, teacher_of
+
+
+class MoCo(Framework):
+    """InfoNCE in both directions, each with its own queue, as published (Eq. 2 has one).
+
+    Direction 0 has queries of view 1 and keys of view 2, direction 1 the reverse: anchors and
+    positives are (B, 2, D). There is no projector (Section IV-C).
+
+    Args:
+        encoder: waveforms (B, T) -> (B, encoder.dim), of the queries; the keys' starts as its copy.
+        temperature: tau, above 0.
+        queue_size: keys per direction, at least the batch of all processes.
+        momentum: of the key encoder, in [0, 1].
+        symmetric: False: Eq. 2, direction 0 only.
+        pseudo_negatives: published: under SSPS the pseudo-positives enter the queue. False: the
+            keys of the mini-batch do, as the paper's text says.
+    """
+
+    name = "moco"
+    synchronised_norms = False
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        temperature: float = 0.03,
+        queue_size: int = 65_536,
+        momentum: float = 0.999,
+        symmetric: bool = True,
+        pseudo_negatives: bool = True,
+    ) -> None:
+        super().__init__(encoder)
+        if queue_size < 1 or not 0 <= momentum <= 1:
+            raise ValueError(
+                f"queue_size is {queue_size} and momentum {momentum}, expected at least 1 and a "
+                "number in [0, 1] (the paper: 65,536 and 0.999)."
+            )
+        self.temperature, self.momentum, self.symmetric = temperature, momentum, symmetric
+        self.pseudo_negatives = pseudo_negatives
+        self.progress = 0.0
+        self.key_encoder = teacher_of(encoder)
+        noise = F.normalize(torch.randn(2, queue_size, encoder.dim), dim=-1)
+        self.register_buffer("queue", noise)
+        self.register_buffer("pointer", torch.tensor(0))
+
+    @property
+    def embedding_shape(self) -> tuple[int, ...]:
+        """Both keys of an utterance: (2, D)."""
+        return (2, self.encoder.dim)
+
+    def anchor(self, views: list[Tensor]) -> Tensor:
+        """Queries of both views, (B, 2, D)."""
+        return torch.stack([self.encoder(view) for view in views], dim=1)
+
+    @torch.no_grad()
+    def positive(self, views: list[Tensor]) -> Tensor:
+        """Key of view 2 and key of view 1, (B, 2, D), without gradient."""
+        return torch.stack([self._key(views[1]), self._key(views[0])], dim=1)
+
+    def _key(self, view: Tensor) -> Tensor:
+        """Keys in the order of the view, encoded in batches shuffled over the processes.
+
+        Query and key of an utterance then share no batch statistics by which to find each other.
+        The order is a function of the progress, so equal on all processes and after a resume.
+        """
+        everyone = gather(view)
+        generator = torch.Generator().manual_seed(int(self.progress * 2**53))
+        order = torch.randperm(len(everyone), generator=generator)
+        mine = slice(rank() * len(view), (rank() + 1) * len(view))
+        keys = gather(self.key_encoder(everyone[order[mine].to(view.device)]))
+        return keys[order.argsort()[mine].to(view.device)]
+
+    def substitute(self, z_pos: Tensor, rows: Tensor, found: Tensor) -> Tensor:
+        """As in the base; one row (B, D) per utterance (a centroid) stands for both keys."""
+        rows = rows[:, None].expand(-1, 2, -1) if rows.ndim == 2 else rows
+        return super().substitute(z_pos, rows, found)
+
+    def loss(self, z: Tensor, z_pos: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Mean of `losses.moco` over the directions, for this process's queries."""
+        directions = (0, 1) if self.symmetric else (0,)
+        terms = [
+            losses.moco(z[:, d], z_pos[:, d], self.queue[d], self.temperature) for d in directions
+        ]
+        return torch.stack(terms).mean()
+
+    def before_step(self, epoch: int, progress: float) -> None:
+        """Remembers the progress, which seeds the shuffling."""
+        self.progress = progress
+
+    def after_step(self, z: Tensor, z_pos: Tensor, own: Tensor | None = None) -> None:
+        """Enqueues the keys of all processes and moves the key encoder."""
+        keys = z_pos if self.pseudo_negatives or own is None else own
+        enqueue(self.queue, self.pointer, gather(F.normalize(keys, dim=-1)))
+        move_average(self.key_encoder, self.encoder, self.momentum)
+
+    def monitors(self, z: Tensor, z_pos: Tensor) -> dict[str, Tensor]:
+        """Standard deviation of the queries of view 1."""
+        return {"embedding_std": collapse.embedding_std(z[:, 0])}
