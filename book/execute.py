@@ -1,0 +1,180 @@
+"""Execute the chapters of the book in order.
+
+    python book/execute.py                                    # store new outputs in book/ itself
+    python book/execute.py --preset smoke --output _run/book  # execute a copy, leave book/ alone
+    python book/execute.py --chapters 04 -p seed 2 --output _run/book
+
+A chapter runs in a temporary file and reaches its place only when it ran through, was cleaned and
+was found sound; a failing chapter prints its last error and leaves the stored notebook untouched.
+A chapter stored in book/ keeps its default parameters, in a copy the given ones stay visible.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import logging
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import nbformat
+import papermill
+from checks import problems, tags
+from nbformat import NotebookNode
+
+BOOK = Path(__file__).resolve().parent
+
+
+class ChapterError(Exception):
+    """A chapter that cannot be executed or stored, told in one line."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Execute the chapters that the command line asks for; return the exit status."""
+    options = _parse(arguments)
+    logging.getLogger("papermill").setLevel(logging.INFO if options.verbose else logging.CRITICAL)
+    try:
+        chapters = select(options.chapters)
+        asked = parameters(options)
+        refuse_unknown(chapters, asked)
+        target = stage(options.output)
+        for chapter in chapters:
+            print(f"{chapter.name} ...", flush=True)
+            execute(chapter, target / chapter.name, asked)
+    except ChapterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def select(names: Iterable[str] = ()) -> list[Path]:
+    """Return the chapters whose file names start with one of `names`, in order; all for none."""
+    every = sorted(BOOK.glob("[0-9][0-9]_*.ipynb"))
+    names = tuple(names)
+    for name in names:
+        if not any(chapter.name.startswith(name) for chapter in every):
+            known = ", ".join(chapter.stem for chapter in every)
+            raise ChapterError(f"no chapter is called {name!r}; there are {known}")
+    return [chapter for chapter in every if not names or chapter.name.startswith(names)]
+
+
+def parameters(options: argparse.Namespace) -> dict[str, object]:
+    """Return the papermill parameters that the options set, by the name that chapters use."""
+    switches = {
+        "preset": options.preset,
+        "corpus": options.corpus,
+        "num_processes": options.processes,
+        "seed": options.seed,
+    }
+    given = {name: value for name, value in switches.items() if value is not None}
+    return given | {name: _value(text) for name, text in options.parameter}
+
+
+def declared(chapter: Path) -> dict[str, dict]:
+    """Return the parameters that a chapter's tagged cell declares, by name."""
+    return papermill.inspect_notebook(str(chapter))
+
+
+def refuse_unknown(chapters: list[Path], asked: dict[str, object]) -> None:
+    """Raise ChapterError for a parameter that none of the chapters declares, a misspelt one."""
+    known = sorted({name for chapter in chapters for name in declared(chapter)})
+    unknown = sorted(set(asked) - set(known))
+    if unknown:
+        where = ", ".join(chapter.stem for chapter in chapters)
+        names, choice = ", ".join(unknown), ", ".join(known)
+        raise ChapterError(f"unknown parameter {names}: {where} declares {choice}")
+
+
+def stage(output: Path | None) -> Path:
+    """Return the folder for executed chapters: book/, or `output` with a copy of book/ in it."""
+    if output is None or output.resolve() == BOOK:
+        return BOOK
+    if BOOK in output.resolve().parents:
+        raise ChapterError(f"--output {output} lies inside the book that it copies: name another")
+    unwanted = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "_build", "*.py")
+    shutil.copytree(BOOK, output, ignore=unwanted, dirs_exist_ok=True)
+    return output.resolve()
+
+
+def execute(chapter: Path, target: Path, asked: dict[str, object]) -> None:
+    """Run a chapter with those of the parameters that it declares and move it to `target`."""
+    own = {name: value for name, value in asked.items() if name in declared(chapter)}
+    keep_injected = target.parent != BOOK
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / chapter.name
+        try:
+            papermill.execute_notebook(
+                str(chapter), str(result), own, kernel_name="python3", progress_bar=False
+            )
+        except Exception as error:  # a failing cell, a dead kernel or a full disk end the chapter
+            raise ChapterError(f"{chapter.name}: {_last_line(error)}") from error
+        notebook = clean(nbformat.read(result, as_version=4), keep_injected)
+        faults = problems(notebook, keep_injected)
+        if faults:
+            raise ChapterError(f"{chapter.name} ran but is not fit to store: {'; '.join(faults)}")
+        nbformat.write(notebook, result)
+        shutil.move(result, target)
+
+
+def clean(notebook: NotebookNode, keep_injected: bool = False) -> NotebookNode:
+    """Strip what differs from run to run: papermill's metadata, timing, injected cells, stderr."""
+    notebook.metadata = NotebookNode(
+        kernelspec={"display_name": "Python 3", "language": "python", "name": "python3"},
+        language_info={"name": "python"},
+    )
+    if not keep_injected:
+        notebook.cells = [c for c in notebook.cells if "injected-parameters" not in tags(c)]
+    for cell in notebook.cells:
+        for noise in ("papermill", "execution"):
+            cell.metadata.pop(noise, None)
+        if not tags(cell):
+            cell.metadata.pop("tags", None)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    for count, cell in enumerate(code, start=1):
+        _clean_outputs(cell, count)
+    return notebook
+
+
+def _clean_outputs(cell: NotebookNode, count: int) -> None:
+    cell.execution_count = count
+    cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    for output in cell.outputs:
+        if output.output_type == "execute_result":
+            output.execution_count = count
+
+
+def _value(text: str) -> object:
+    """Read a parameter as a Python number, True, False or None, else as text: as papermill does."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+    return value if value is None or isinstance(value, (bool, int, float)) else text
+
+
+def _last_line(error: Exception) -> str:
+    if hasattr(error, "evalue"):
+        return f"{error.ename}: {error.evalue}"
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    add = parser.add_argument
+    add("--preset", help="smoke, mini or paper")
+    add("--corpus", help="simulated, or a folder of recordings")
+    add("--processes", type=int, help="data-parallel training processes")
+    add("--seed", type=int, help="seed of every draw")
+    add("--chapters", nargs="+", default=[], metavar="NAME", help="starts of file names, as 04")
+    add("-p", dest="parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
+        help="any parameter of a chapter (papermill --help-notebook book/<chapter> lists them)")
+    add("--output", type=Path, metavar="DIR", help="execute a copy of the book in this folder")
+    add("--verbose", action="store_true", help="show papermill's log")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

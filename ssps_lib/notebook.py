@@ -1,0 +1,41 @@
+"""What a chapter does with its parameters before anything else (book chapter 1)."""
+
+from collections.abc import Mapping
+
+from ssps_lib.recipes import PRESETS
+
+PLAIN = (str, int, float, bool, list, dict, type(None))  # what papermill can inject
+INTERACTIVE = ("In", "Out")  # the shell's own plain values
+
+
+def check(namespace: Mapping[str, object]) -> None:
+    """Raise ValueError, by name, for a parameter that the chapter does not have or cannot use.
+
+    `namespace` is the chapter's `globals()` just below its parameters cell, where every parameter
+    is annotated. Papermill passes a misspelt parameter on with no more than a message; here it is
+    a plain value without an annotation.
+
+    >>> check({"__annotations__": {"seed": int}, "seed": 3})
+    >>> check({"__annotations__": {"seed": int}, "seed": 3, "sead": 4})
+    Traceback (most recent call last):
+    ValueError: unknown parameter 'sead': this chapter has seed
+    """
+    kinds = namespace.get("__annotations__", {})
+    for name, value in namespace.items():
+        private = name.startswith("_") or name in INTERACTIVE or not isinstance(value, PLAIN)
+        if not private and name not in kinds:
+            raise ValueError(f"unknown parameter {name!r}: this chapter has {', '.join(kinds)}")
+    for name, kind in kinds.items():
+        _check_value(name, namespace[name], kind)
+
+
+def _check_value(name: str, value: object, kind: type) -> None:
+    fits = isinstance(value, (int, float)) if kind is float else isinstance(value, kind)
+    if not fits or (isinstance(value, bool) and kind in (int, float)):
+        wanted = getattr(kind, "__name__", kind)
+        given = type(value).__name__
+        raise ValueError(f"{name} is {value!r}, a {given}, and should be a {wanted}")
+    if name == "preset" and value not in PRESETS:
+        raise ValueError(f"preset is {value!r}, expected one of {', '.join(PRESETS)}")
+    if name == "num_processes" and value < 1:
+        raise ValueError(f"num_processes is {value}, expected at least 1")

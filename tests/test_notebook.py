@@ -1,0 +1,31 @@
+import pytest
+
+from ssps_lib import notebook
+
+KINDS = {"preset": str, "seed": int, "rate": float, "corpus": str | None}
+GIVEN = {"__annotations__": KINDS, "preset": "mini", "seed": 1, "rate": 0.1, "corpus": None}
+
+
+def test_good_parameters_pass_beside_what_the_shell_and_imports_leave():
+    shell = {"In": ["", "seed = 1"], "Out": {}, "_i1": "seed = 1", "notebook": notebook, "f": print}
+    notebook.check(GIVEN | shell | {"rate": 2})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sead": 2}, "unknown parameter 'sead': this chapter has preset, seed, rate, corpus"),
+        ({"seed": "1"}, "seed is '1', a str, and should be a int"),
+        ({"seed": True}, "seed is True, a bool, and should be a int"),
+        ({"corpus": 7}, "corpus is 7, a int"),
+        ({"preset": "medium"}, "preset is 'medium', expected one of smoke, mini, paper"),
+    ],
+)
+def test_a_bad_parameter_is_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        notebook.check(GIVEN | change)
+
+
+def test_no_process_is_too_few():
+    with pytest.raises(ValueError, match="num_processes is 0, expected at least 1"):
+        notebook.check({"__annotations__": {"num_processes": int}, "num_processes": 0})
