@@ -144,7 +144,7 @@ def _table_4() -> Iterator[Result]:
         ("SimCLR + AAT", 7.36, None, "tao2022self"),
         ("C3-MoCo", 6.40, None, "zhang2022c3dino"),
         ("DPP", 2.89, None, "tao2023self"),
-        ("SimCLR-SSPS", 2.57, 0.3033, "lepage2025self"),
+        ("SimCLR-SSPS", 2.57, 0.3033, "lepage2025ssps"),
     ]
     distillation = [
         ("SSReg", 6.99, None, "sang2022self"),
@@ -156,7 +156,7 @@ def _table_4() -> Iterator[Result]:
         ("MeMo", 3.10, None, "jin2024self"),  # printed [26], see `relations`
         ("RDINO + W-GVKT", 2.89, 0.3330, "jin2024wgvkt"),  # printed [25]
         ("DINO + RMP", 2.62, None, "kim2024self"),
-        ("DINO-SSPS", 2.53, 0.2843, "lepage2025self"),
+        ("DINO-SSPS", 2.53, 0.2843, "lepage2025ssps"),
         ("DINO + Aug.", 2.51, None, "chen2022comprehensive"),
         ("C3-DINO", 2.50, None, "zhang2022c3dino"),
     ]
