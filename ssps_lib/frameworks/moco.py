@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssps_lib import losses
+from ssps_lib import draws, losses
 from ssps_lib.distributed import gather, rank
 from ssps_lib.frameworks import collapse
 from ssps_lib.frameworks.base import Framework
@@ -74,11 +74,11 @@ class MoCo(Framework):
         The order is a function of the progress, so equal on all processes and after a resume.
         """
         everyone = gather(view)
-        generator = torch.Generator().manual_seed(int(self.progress * 2**53))
-        order = torch.randperm(len(everyone), generator=generator)
+        order = draws.permutation(0, int(self.progress * 2**53), len(everyone))
+        order = torch.from_numpy(order).to(view.device)
         mine = slice(rank() * len(view), (rank() + 1) * len(view))
-        keys = gather(self.key_encoder(everyone[order[mine].to(view.device)]))
-        return keys[order.argsort()[mine].to(view.device)]
+        keys = gather(self.key_encoder(everyone[order[mine]]))
+        return keys[order.argsort()[mine]]
 
     def substitute(self, z_pos: Tensor, rows: Tensor, found: Tensor) -> Tensor:
         """As in the base; one row (B, D) per utterance (a centroid) stands for both keys."""

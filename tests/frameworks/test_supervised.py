@@ -1,0 +1,36 @@
+import pytest
+import torch
+from tiny import build, views_of
+
+from ssps_lib import losses
+
+
+def test_the_loss_classifies_cosines_with_a_margin():
+    framework = build("supervised", margin=0.3, scale=20.0)
+    z, _ = framework(views_of(framework))
+    labels = torch.tensor([0, 1, 2, 1])
+    cosines = torch.stack(
+        [torch.cosine_similarity(z, weight[None]) for weight in framework.weight], dim=1
+    )
+    expected = losses.aam_softmax(cosines, labels, 0.3, 20.0)
+    torch.testing.assert_close(framework.loss(z, z, labels), expected)
+
+
+def test_the_encoder_sees_the_one_view_once():
+    framework = build("supervised")
+    framework(views_of(framework))
+    assert len(framework.encoder.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "labels, message",
+    [
+        (None, "labels is None"),
+        (torch.tensor([0, 1, 2, 3]), r"labels go from 0 to 3, expected \[0, 3\)"),
+        (torch.tensor([0, 1]), "one class per row"),
+    ],
+)
+def test_labels_that_do_not_fit_are_named(labels, message):
+    framework = build("supervised")
+    with pytest.raises(ValueError, match=message):
+        framework.loss(*framework(views_of(framework)), labels)
