@@ -1,0 +1,237 @@
+"""What representations know: accuracy of pseudo-positives, NMI, similarities, t-SNE (Section V-E).
+
+Observers read speaker and recording labels, which no sampler and no self-supervised loss ever does.
+"""
+
+from functools import cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .corpora import SAMPLE_RATE
+from .distributed import all_reduce_mean
+from .positives.kmeans import kmeans
+
+Labels = np.ndarray | Tensor
+
+
+class PositiveObserver:
+    """How often pos(i) has the anchor's speaker and recording (Section IV-D, Figure 4).
+
+    The sums stay on the device of the positives and are read once, in `result`.
+
+    Args:
+        speakers, recordings: (N,) labels by training index.
+
+    >>> observer = PositiveObserver(np.array([0, 0, 0, 1]), np.array([0, 0, 1, 2]))
+    >>> observer.update(torch.tensor([0, 0, 0, 3]), torch.tensor([1, 2, 3, -1]))
+    >>> {name: round(value, 2) for name, value in observer.result().items()}
+    {'coverage': 0.75, 'speaker_accuracy': 0.67, 'recording_accuracy': 0.33}
+    """
+
+    def __init__(self, speakers: Labels, recordings: Labels):
+        self.labels = torch.stack([torch.as_tensor(x).long() for x in (speakers, recordings)])
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything seen, at the start of an epoch."""
+        self.sums = torch.zeros(4, dtype=torch.float64)
+
+    def update(self, index: Tensor, pos: Tensor) -> None:
+        """Add a batch of this process.
+
+        Args:
+            index: (B,) training indices of the anchors.
+            pos: (B,) training indices of the pseudo-positives on the same device, -1 where empty.
+        """
+        self.labels, self.sums = self.labels.to(pos.device), self.sums.to(pos.device)
+        found = pos >= 0
+        same = (self.labels[:, index.to(pos.device)] == self.labels[:, pos.clamp(min=0)]) & found
+        counts = torch.stack([torch.ones_like(found), found, *same]).sum(dim=1)
+        self.sums += counts
+
+    def result(self) -> dict[str, float]:
+        """Fractions over all processes: `coverage` (anchors with a pseudo-positive), and among
+        those `speaker_accuracy` and `recording_accuracy` (NaN if there is none)."""
+        seen, found, speaker, recording = all_reduce_mean(self.sums).tolist()
+        return {
+            "coverage": found / seen if seen else float("nan"),
+            "speaker_accuracy": speaker / found if found else float("nan"),
+            "recording_accuracy": recording / found if found else float("nan"),
+        }
+
+
+def _integers(labels: Labels) -> np.ndarray:
+    """Labels as 0, 1, ... (N,)."""
+    labels = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    return np.unique(labels, return_inverse=True)[1]
+
+
+def _entropy(labels: np.ndarray) -> float:
+    p = np.bincount(labels) / len(labels)
+    return float(-(p * np.log(p)).sum())
+
+
+def nmi(u: Labels, v: Labels) -> float:
+    """Normalised mutual information of two labellings, 0 (independent) to 1 (equal) (Eq. 13).
+
+    Only pairs of labels that occur are counted: O(N log N) whatever the numbers of labels. Two
+    labellings with a single label each have nothing to tell apart and get 1.
+
+    Raises:
+        ValueError: empty or of different lengths.
+
+    >>> nmi(np.array([0, 0, 1, 1]), np.array([5, 5, 3, 3]))
+    1.0
+    """
+    if len(u) != len(v) or not len(u):
+        raise ValueError(f"labellings of {len(u)} and {len(v)} items: expected one length above 0")
+    u, v = _integers(u), _integers(v)
+    pairs = np.unique(u * (v.max() + 1) + v, return_inverse=True)[1]
+    entropies = _entropy(u) + _entropy(v)
+    if entropies == 0:
+        return 1.0
+    return max(0.0, 2 * (entropies - _entropy(pairs)) / entropies)
+
+
+def nmi_ratio(
+    representations: Tensor,
+    speakers: Labels,
+    recordings: Labels,
+    clusters: int,
+    generator: torch.Generator | None = None,
+) -> float:
+    """NMI of k-means clusters with speakers over their NMI with recordings (Figure 7).
+
+    Near 1 when representations tell recordings as much as speakers; it rises as they forget the
+    recording. The paper takes reference representations and K = 6,000, about one for each speaker.
+
+    Args:
+        representations: (N, D).
+        speakers, recordings: (N,) labels.
+        clusters: K.
+        generator: of the first centroids.
+    """
+    assignments, _ = kmeans(representations, clusters, generator=generator)
+    return nmi(assignments, speakers) / nmi(assignments, recordings)
+
+
+def _pairs(sizes: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """At most `count` distinct pairs of positions within groups of consecutive positions.
+
+    All pairs of all groups are numbered; a subset is drawn when there are more than `count`.
+    """
+    ends = np.cumsum(sizes * (sizes - 1) // 2)
+    total = int(ends[-1])
+    if total <= count:
+        number = np.arange(total)
+    else:
+        rng = np.random.default_rng(seed)
+        number = np.sort(rng.choice(total, count, replace=False, shuffle=False))
+    group = np.searchsorted(ends, number, side="right")
+    number = number - (ends - sizes * (sizes - 1) // 2)[group]
+    # pair number n of a group is (a, b) with n = a (a - 1) / 2 + b and b < a
+    a = ((1 + np.sqrt(8 * number + 1)) // 2).astype(np.int64)
+    a -= a * (a - 1) // 2 > number
+    a += (a + 1) * a // 2 <= number
+    start = (np.cumsum(sizes) - sizes)[group]
+    return start + a, start + number - a * (a - 1) // 2
+
+
+def _cosines(embeddings: Tensor, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    unit = F.normalize(torch.as_tensor(embeddings).float(), dim=1)
+    rows = (torch.as_tensor(x).to(unit.device).split(8192) for x in (first, second))
+    parts = [torch.linalg.vecdot(unit[a], unit[b]) for a, b in zip(*rows, strict=True)]
+    return torch.cat(parts).cpu().numpy()
+
+
+def intra_speaker_similarity(
+    embeddings: Tensor,
+    speakers: Labels,
+    recordings: Labels | None = None,
+    pairs: int = 20_000,
+    seed: int = 0,
+) -> np.ndarray:
+    """Cosines of pairs of utterances of the same speaker (Figure 5), (P,) with P <= `pairs`.
+
+    Args:
+        embeddings: (N, D).
+        speakers: (N,) labels.
+        recordings: (N,) labels; if given, only pairs of two recordings count.
+        pairs: drawn without replacement, the same ones for one seed, where there are more.
+
+    Raises:
+        ValueError: no speaker has two utterances (or two recordings).
+    """
+    speakers = _integers(speakers)
+    order = np.argsort(speakers, kind="stable")
+    sizes = np.bincount(speakers)
+    if sizes.max() < 2:
+        raise ValueError(f"none of {len(sizes)} speakers has two utterances: there is no pair")
+    first, second = (order[x] for x in _pairs(sizes, pairs, seed))
+    if recordings is not None:
+        recordings = _integers(recordings)
+        across = recordings[first] != recordings[second]
+        if not across.any():
+            raise ValueError("no speaker has two recordings: no pair can cross recordings")
+        first, second = first[across], second[across]
+    return _cosines(embeddings, first, second)
+
+
+def inter_speaker_similarity(
+    embeddings: Tensor, speakers: Labels, pairs: int = 20_000, seed: int = 0
+) -> np.ndarray:
+    """Cosines of pairs of utterances of different speakers, (P,) with P <= `pairs`.
+
+    Raises:
+        ValueError: there is only one speaker.
+    """
+    speakers = _integers(speakers)
+    if speakers.max() < 1:
+        raise ValueError("all utterances have one speaker: no pair can cross speakers")
+    first, second = _pairs(np.array([len(speakers)]), pairs, seed)
+    across = speakers[first] != speakers[second]
+    return _cosines(embeddings, first[across], second[across])
+
+
+def tsne(embeddings: Tensor, seed: int = 0, perplexity: float = 30.0) -> np.ndarray:
+    """Map of embeddings by cosine distance, (N, 2) (Figure 6).
+
+    Distances between far groups and the axes mean nothing; who is next to whom does.
+    `perplexity`, the number of neighbours considered, is lowered for few points.
+    """
+    from sklearn.manifold import TSNE
+
+    unit = F.normalize(torch.as_tensor(embeddings).float().cpu(), dim=1).numpy()
+    perplexity = min(perplexity, (len(unit) - 1) / 3)
+    return TSNE(2, perplexity=perplexity, random_state=seed, metric="cosine").fit_transform(unit)
+
+
+@cache
+def _mfcc(coefficients: int) -> nn.Module:
+    from torchaudio.transforms import MFCC
+
+    mel = {"n_fft": 512, "win_length": 400, "hop_length": 160, "n_mels": 40}
+    # log instead of decibels, whose floor would depend on the loudest utterance of the batch
+    return MFCC(SAMPLE_RATE, coefficients, log_mels=True, melkwargs=mel)
+
+
+def mfcc_embedding(waveform: Tensor, coefficients: int = 20) -> Tensor:
+    """Mean and standard deviation over time of MFCC: the baseline that learns nothing.
+
+    Args:
+        waveform: (B, T) in [-1, 1] at 16 kHz.
+
+    Returns:
+        (B, 2 * coefficients). Give them to `standardise` before comparing by cosine.
+    """
+    features = _mfcc(coefficients).to(waveform.device)(waveform)  # (B, C, L)
+    return torch.cat([features.mean(dim=2), features.std(dim=2)], dim=1)
+
+
+def standardise(embeddings: Tensor) -> Tensor:
+    """Zero mean and unit deviation of each dimension over the N rows (the set that is scored)."""
+    deviation = embeddings.std(dim=0).clamp(min=1e-8)
+    return (embeddings - embeddings.mean(dim=0)) / deviation
