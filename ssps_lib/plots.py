@@ -1,0 +1,399 @@
+"""The book's figures: one style, one colour for each positive sampling, plain arrays in.
+
+Every function draws into `ax` (a new figure by default) and returns it; nothing here trains, scores
+or reads a record. Figures are drawn on a light card of their own, so that they stay legible when
+the page is dark. Colour-blind readers can tell the colours apart (Okabe and Ito's set). Importing
+this module sets the style of all figures that follow.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.special import ndtri
+
+Array = np.ndarray | Sequence[float]
+
+CARD = "#fbfaf7"
+INK = "#2b2b2b"
+GRID = "#dedbd3"
+# Positive sampling -> colour, line style, name in legends.
+STYLES = {
+    "ssl": ("#7a7a7a", "-", "SSL"),
+    "ssl-continued": ("#a8a8a8", "--", "SSL continued"),
+    "ssps-clustering": ("#0072b2", "-", "SSPS"),
+    "ssps-nn": ("#e69f00", "-", "SSPS-NN"),
+    "ssps-clustering-c": ("#cc79a7", "-.", "SSPS (C)"),
+    "supervised": ("#009e73", "-", "Supervised"),
+}
+OTHERS = ("#56b4e9", "#d55e00", "#8c6bb1", "#5b5b2f")  # keys that are no positive sampling
+SPEAKERS = (
+    "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6bb1", "#7a7a7a",
+    "#b8a900", "#5b3a1e",
+)  # fmt: skip
+MARKERS = "osD^vPX<>*"
+
+
+def set_style() -> None:
+    """Make seaborn's white grid on the card the style of all figures that follow."""
+    sns.set_theme(
+        context="notebook",
+        style="whitegrid",
+        palette=[colour for colour, *_ in STYLES.values()],
+        rc={
+            "figure.facecolor": CARD, "axes.facecolor": CARD, "savefig.facecolor": CARD,
+            "figure.figsize": (6.4, 4.0), "figure.dpi": 110, "savefig.bbox": "tight",
+            "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
+            "axes.edgecolor": INK, "grid.color": GRID, "grid.linewidth": 0.8,
+            "axes.titlesize": 12, "axes.labelsize": 11, "legend.fontsize": 10,
+            "xtick.labelsize": 10, "ytick.labelsize": 10, "lines.linewidth": 2.0,
+            "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
+            "font.family": "sans-serif", "figure.constrained_layout.use": True,
+        },
+    )  # fmt: skip
+
+
+set_style()
+
+
+def style(key: str, position: int = 0) -> dict[str, object]:
+    """`color`, `linestyle` and `label` of a positive sampling, or of any other series.
+
+    A key may carry a suffix: "ssps-clustering without augmentation" is the colour of SSPS, dashed.
+
+    >>> style("ssps-clustering") == {"color": "#0072b2", "linestyle": "-", "label": "SSPS"}
+    True
+    >>> style("ssl without augmentation")["label"]
+    'SSL without augmentation'
+    """
+    name, _, suffix = key.partition(" ")
+    if name not in STYLES:
+        return {"color": OTHERS[position % len(OTHERS)], "linestyle": "-", "label": key}
+    color, linestyle, label = STYLES[name]
+    if suffix:
+        return {"color": color, "linestyle": ":", "label": f"{label} {suffix}"}
+    return {"color": color, "linestyle": linestyle, "label": label}
+
+
+def _axes(ax: Axes | None, **size: object) -> Axes:
+    return plt.subplots(**size)[1] if ax is None else ax
+
+
+def _legend(ax: Axes, **options: object) -> None:
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend(**options)
+
+
+def curves(
+    series: Mapping[str, tuple[Array, Array]],
+    ylabel: str,
+    xlabel: str = "epoch",
+    intervals: Mapping[str, tuple[Array, Array]] | None = None,
+    start: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Values over epochs (Figures 7 and 8).
+
+    Args:
+        series: name -> (epochs, values).
+        intervals: name -> (low, high) drawn as a band.
+        start: epoch at which SSPS begins, marked by a line.
+    """
+    ax = _axes(ax)
+    for i, (key, (x, y)) in enumerate(series.items()):
+        look = style(key, i)
+        ax.plot(x, y, marker="o" if len(x) < 25 else None, markersize=4, **look)
+        if intervals and key in intervals:
+            ax.fill_between(x, *intervals[key], color=look["color"], alpha=0.18, linewidth=0)
+    if start is not None:
+        ax.axvline(start, color=INK, linewidth=1, linestyle=(0, (2, 2)))
+        ax.annotate("SSPS starts", (start, 0.98), xycoords=("data", "axes fraction"), va="top",
+                    xytext=(4, 0), textcoords="offset points", fontsize=9)  # fmt: skip
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    _legend(ax)
+    return ax
+
+
+RATES = np.array([0.1, 0.5, 1, 2, 5, 10, 20, 40, 60, 80])  # percent, ticks of a DET plot
+
+
+def _probit(rate: Array) -> np.ndarray:
+    """Normal deviates: Gaussian scores give straight lines."""
+    return ndtri(np.clip(np.asarray(rate, float), 1e-4, 1 - 1e-4))
+
+
+def det(
+    operating_points: Mapping[str, tuple[Array, Array]],
+    eers: Mapping[str, float] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Detection error trade-off on normal-deviate axes.
+
+    Args:
+        operating_points: name -> (fpr, fnr) as fractions, from `scorer.det_curve`.
+        eers: name -> EER in percent, added to the legend.
+    """
+    ax = _axes(ax, figsize=(5.2, 5.0))
+    for i, (key, (fpr, fnr)) in enumerate(operating_points.items()):
+        look = style(key, i)
+        if eers and key in eers:
+            look["label"] = f"{look['label']}, EER {eers[key]:.1f} %"
+        ax.plot(_probit(fpr), _probit(fnr), **look)
+    ticks, limits = _probit(RATES / 100), _probit([0.002, 0.7])
+    ax.plot(limits, limits, color=GRID, linewidth=1, zorder=0)
+    names = [f"{rate:g}" for rate in RATES]
+    ax.set_xticks(ticks, names)
+    ax.set_yticks(ticks, names)
+    ax.set(xlim=limits, ylim=limits, aspect="equal",
+           xlabel="false alarms (%)", ylabel="misses (%)")  # fmt: skip
+    _legend(ax, loc="upper right")
+    return ax
+
+
+def score_histogram(
+    scores: Array, labels: Array, threshold: float | None = None, ax: Axes | None = None
+) -> Axes:
+    """Cosines of target and non-target trials, each normalised to its own area."""
+    ax = _axes(ax)
+    scores, target = np.asarray(scores), np.asarray(labels) == 1
+    bins = np.linspace(scores.min(), scores.max() + 1e-9, 60)
+    classes = ((~target, OTHERS[1], "different speakers"), (target, OTHERS[0], "same speaker"))
+    for chosen, color, label in classes:
+        ax.hist(scores[chosen], bins, density=True, color=color, alpha=0.3, histtype="stepfilled")
+        ax.hist(scores[chosen], bins, density=True, color=color, histtype="step", linewidth=1.6,
+                label=label)  # fmt: skip
+    if threshold is not None:
+        ax.axvline(threshold, color=INK, linewidth=1, linestyle="--", label="threshold at the EER")
+    ax.set(xlabel="cosine", ylabel="density")
+    ax.grid(axis="x", visible=False)
+    _legend(ax, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return ax
+
+
+def similarity_distributions(
+    similarities: Mapping[str, Array], xlabel: str = "cosine of same-speaker pairs",
+    ax: Axes | None = None,
+) -> Axes:  # fmt: skip
+    """Density of each group's cosines with its median marked (Figure 5)."""
+    ax = _axes(ax)
+    for i, (key, values) in enumerate(similarities.items()):
+        look = style(key, i)
+        look["label"] = f"{look['label']}, median {np.median(values):.2f}"
+        values = np.asarray(values)
+        sns.kdeplot(x=values, ax=ax, fill=True, alpha=0.15, linewidth=2, clip=(-1, 1), **look)
+        ax.axvline(np.median(values), color=look["color"], linewidth=1.2, linestyle="--")
+    ax.set(xlabel=xlabel, ylabel="density")
+    ax.grid(axis="x", visible=False)
+    _legend(ax, loc="upper left")
+    return ax
+
+
+def speaker_map(
+    points: np.ndarray,
+    speakers: Array,
+    recordings: Array | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+    colors: Sequence[str] = SPEAKERS,
+) -> Axes:
+    """t-SNE map (Figure 6): a colour for each speaker, a marker for each of its recordings.
+
+    Args:
+        points: (N, 2), from `analysis.tsne`.
+        speakers, recordings: (N,) labels; up to 10 speakers have their own colour.
+        colors: of the speakers, in the order of their labels.
+    """
+    ax = _axes(ax, figsize=(5.2, 4.8))
+    speakers = np.asarray(speakers)
+    recordings = np.zeros_like(speakers) if recordings is None else np.asarray(recordings)
+    for i, speaker in enumerate(np.unique(speakers)):
+        own = speakers == speaker
+        for j, recording in enumerate(np.unique(recordings[own])):
+            rows = own & (recordings == recording)
+            marker, color = MARKERS[j % len(MARKERS)], colors[i % len(colors)]
+            ax.scatter(*points[rows].T, s=34, marker=marker, color=color, alpha=0.85,
+                       edgecolor=CARD, linewidth=0.6)  # fmt: skip
+    ax.set(title=title, xticks=[], yticks=[], aspect="equal", adjustable="datalim")
+    sns.despine(ax=ax, left=True, bottom=True)
+    return ax
+
+
+def bars(
+    groups: Mapping[str, Mapping[str, float]],
+    ylabel: str,
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
+    fmt: str = "{:.1f}",
+    ax: Axes | None = None,
+) -> Axes:
+    """Grouped bars, such as the EER of each framework (groups) by positive sampling (bars).
+
+    Args:
+        groups: group -> name -> value.
+        intervals: group -> name -> (low, high), drawn as whiskers.
+        fmt: how a value is written above its bar.
+    """
+    ax = _axes(ax, figsize=(max(5.0, 1.7 * len(groups)), 4.0))
+    names = list(dict.fromkeys(name for values in groups.values() for name in values))
+    width = 0.84 / len(names)
+    for i, name in enumerate(names):
+        present = [g for g, values in enumerate(groups.values()) if name in values]
+        values = [list(groups.values())[g][name] for g in present]
+        x = np.array(present) + (i - (len(names) - 1) / 2) * width
+        look = style(name, i)
+        ax.bar(x, values, width * 0.92, color=look["color"], label=look["label"])
+        tops = list(values)
+        for n, g in enumerate(present):
+            span = (intervals or {}).get(list(groups)[g], {}).get(name)
+            if span is not None:
+                ax.plot([x[n], x[n]], span, color=INK, linewidth=1.4)
+                tops[n] = max(span[1], values[n])
+            ax.annotate(fmt.format(values[n]), (x[n], tops[n]), xytext=(0, 2), ha="center",
+                        textcoords="offset points", fontsize=8)  # fmt: skip
+    ax.set_xticks(range(len(groups)), list(groups))
+    ax.set(ylabel=ylabel)
+    ax.grid(axis="x", visible=False)
+    ax.margins(y=0.12)
+    _legend(ax, ncols=min(4, len(names)), loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return ax
+
+
+def grid(
+    values: Mapping[tuple[object, object], float],
+    xlabel: str = "M",
+    ylabel: str = "K",
+    label: str = "EER (%)",
+    fmt: str = ".2f",
+    lower_is_better: bool = True,
+    ax: Axes | None = None,
+) -> Axes:
+    """Values over two hyper-parameters as a heat map (Table II, Figure 4); the best is framed.
+
+    Args:
+        values: (row, column) -> value, such as (K, M) -> EER; missing pairs stay empty.
+    """
+    ax = _axes(ax)
+    rows = list(dict.fromkeys(row for row, _ in values))
+    columns = sorted({column for _, column in values})
+    table = np.array([[values.get((row, column), np.nan) for column in columns] for row in rows])
+    names = [f"{row:,}" if isinstance(row, int) else str(row) for row in rows]
+    sns.heatmap(table, annot=True, fmt=fmt, linewidths=1.5, linecolor=CARD, ax=ax,
+                cmap="crest" if lower_is_better else "crest_r", xticklabels=columns,
+                yticklabels=names, cbar_kws={"label": label})  # fmt: skip
+    best = np.nanargmin(table) if lower_is_better else np.nanargmax(table)
+    row, column = divmod(int(best), len(columns))
+    ax.add_patch(mpl.patches.Rectangle((column, row), 1, 1, fill=False, edgecolor="#d55e00",
+                                       linewidth=3))  # fmt: skip
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.tick_params(axis="y", rotation=0)
+    ax.grid(visible=False)
+    return ax
+
+
+def latent_space(
+    points: np.ndarray,
+    speakers: Array,
+    recordings: Array,
+    centroids: np.ndarray | None = None,
+    anchor: int | None = None,
+    positives: Mapping[str, Array] | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """A two-dimensional latent space with an anchor and what may become its positive (Figure 1).
+
+    Args:
+        points: (N, 2) representations; speakers (colour) and recordings (marker) are (N,) labels.
+        centroids: (K, 2), drawn as crosses.
+        anchor: index of the anchor, circled.
+        positives: sampling -> indices that it may choose, joined to the anchor by lines (a disc
+            where that is the anchor itself). Speakers have colours that no sampling has.
+    """
+    ax = speaker_map(points, speakers, recordings, title, ax, OTHERS)
+    if centroids is not None:
+        ax.scatter(*np.asarray(centroids).T, marker="x", s=60, color=INK, linewidth=1.6,
+                   label="centroid", zorder=3)  # fmt: skip
+    for i, (key, indices) in enumerate((positives or {}).items()):
+        look = style(key, i)
+        for n, j in enumerate(np.asarray(indices)):
+            ax.plot(*points[[anchor, j]].T, color=look["color"], linewidth=1.8, alpha=0.8,
+                    marker="o" if j == anchor else None, markersize=9,
+                    label=look["label"] if n == 0 else None, zorder=1)  # fmt: skip
+    if anchor is not None:
+        ax.scatter(*points[anchor], s=190, facecolor="none", edgecolor=INK, linewidth=2,
+                   label="anchor", zorder=4)  # fmt: skip
+    _legend(ax, loc="best")
+    return ax
+
+
+def spectrograms(
+    images: Mapping[str, np.ndarray], hop: float = 0.01, columns: int = 2, ylabel: str = "mel band"
+) -> Figure:
+    """Log-mel spectrograms on one colour scale.
+
+    Args:
+        images: title -> (bands, frames).
+        hop: seconds between frames.
+    """
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    size = (3.6 * columns + 0.8, 2.2 * rows + 0.4)
+    fig, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, sharey=True)
+    values = np.concatenate([np.ravel(image) for image in images.values()])
+    low, high = np.percentile(values, [1, 99.5])
+    for ax, (title, image) in zip(axes.flat, images.items(), strict=False):
+        extent = (0, image.shape[1] * hop, 0, image.shape[0])
+        drawn = ax.imshow(image, origin="lower", aspect="auto", cmap="mako", vmin=low, vmax=high,
+                          extent=extent)  # fmt: skip
+        ax.set_title(title)
+        ax.grid(visible=False)
+    for ax in axes.flat[len(images) :]:
+        ax.set_axis_off()
+    for ax in axes[:, 0]:
+        ax.set_ylabel(ylabel)
+    for ax in axes[-1]:
+        ax.set_xlabel("time (s)")
+    fig.colorbar(drawn, ax=axes, label="log energy")
+    return fig
+
+
+def comparison(
+    rows: Sequence[tuple[str, float | None, float | None]],
+    unit: str = "EER (%)",
+    intervals: Sequence[tuple[float, float] | None] | None = None,
+    fmt: str = "{:.2f}",
+    ax: Axes | None = None,
+) -> Axes:
+    """The paper's values beside ours, one line for each system: a table that can be seen.
+
+    The two are measured on different corpora; what can be compared is the order within a column
+    and the distance between its rows.
+
+    Args:
+        rows: (system, paper's value, ours); None where there is none.
+        intervals: (low, high) of ours.
+    """
+    ax = _axes(ax, figsize=(7.2, 0.45 * len(rows) + 1.2))
+    kinds = (("paper", STYLES["ssl"][0], "D", 1.08),
+             ("ours", STYLES["ssps-clustering"][0], "o", 1.24))  # fmt: skip
+    written = {"transform": ax.get_yaxis_transform(), "ha": "center", "va": "center",
+               "fontsize": 10}  # fmt: skip
+    for name, color, _, column in kinds:
+        ax.text(column, -0.75, name, color=color, weight="bold", **written)
+    for y, (_, *values) in enumerate(rows):
+        if None not in values:
+            ax.plot(values, [y, y], color=GRID, linewidth=3, zorder=1)
+        if intervals and intervals[y] is not None:
+            ax.plot(intervals[y], [y, y], color=kinds[1][1], linewidth=1.6, zorder=2)
+        for value, (_, color, marker, column) in zip(values, kinds, strict=True):
+            if value is not None:
+                ax.scatter(value, y, color=color, marker=marker, s=52, zorder=3)
+            text = "–" if value is None else fmt.format(value)
+            ax.text(column, y, text, color=INK, **written)
+    ax.set_yticks(range(len(rows)), [system for system, *_ in rows])
+    ax.set(xlabel=unit, ylim=(len(rows) - 0.5, -0.5))
+    ax.grid(axis="y", visible=False)
+    return ax
