@@ -1,0 +1,83 @@
+"""The pages: built without a warning, whole, and in need of no other site."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+LOADED = {"script": "src", "img": "src", "audio": "src", "video": "src", "source": "src"}
+FETCHED_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "prefetch", "preconnect"}
+
+
+class Page(HTMLParser):
+    """Anchors that a page offers, links that it makes, and assets that it loads."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.anchors, self.links, self.assets = set(), [], []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.anchors |= {found[key] for key in ("id", "name") if found.get(key)}
+        if tag == "a" and found.get("href"):
+            self.links.append(found["href"])
+        if tag == "link" and FETCHED_LINKS & set(found.get("rel", "").split()):
+            self.assets.append(found["href"])
+        if found.get(LOADED.get(tag, "")):
+            self.assets.append(found[LOADED[tag]])
+
+
+def resolve(page: Path, address: str) -> tuple[Path, str]:
+    """The file and the anchor that a relative address on a page points to."""
+    parts = urlsplit(address)
+    return (page.parent / unquote(parts.path) if parts.path else page), unquote(parts.fragment)
+
+
+def faults(page: Path) -> list[str]:
+    """Broken internal links, missing assets and assets of other sites on one page."""
+    read, found = Page(page), []
+    for address in read.assets:
+        if address.startswith("data:"):
+            continue
+        if urlsplit(address).netloc:
+            found.append(f"loads {address}")
+        elif not resolve(page, address)[0].is_file():
+            found.append(f"lacks {address}")
+    for address in read.links:
+        if urlsplit(address).scheme or urlsplit(address).netloc or address == "#":
+            continue
+        target, anchor = resolve(page, address)
+        target = target / "index.html" if target.is_dir() else target
+        if not target.is_file():
+            found.append(f"dead link {address}")
+        elif anchor and target.suffix == ".html" and anchor not in Page(target).anchors:
+            found.append(f"dead anchor {address}")
+    return found
+
+
+def test_strict_build_passes(build):
+    assert build.status == 0, build.log[-3000:]
+
+
+def test_every_page_is_whole(build):
+    assert len(build.pages) >= 2
+    assert {page.name: faults(page) for page in build.pages if faults(page)} == {}
+
+
+def test_style_sheets_stay_on_the_site(build):
+    sheets = list(build.html.rglob("*.css"))
+    assert sheets
+    remote = re.compile(r"(?:@import\s+(?:url\()?|url\()[\"']?(?:https?:)?//")
+    assert [s.name for s in sheets if remote.search(s.read_text(errors="replace"))] == []
+
+
+def test_each_fault_of_a_page_is_found(tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text(
+        '<h1 id="top">x</h1><a href="#top">a</a><a href="https://a.org/">b</a>'
+        '<a href="gone.html">c</a><a href="page.html#no">d</a><img src="no.png">'
+        '<script src="//cdn.org/a.js"></script><link rel="stylesheet" href="no.css">'
+    )
+    expected = ["lacks no.png", "loads //cdn.org/a.js", "lacks no.css", "dead link gone.html"]
+    assert faults(page) == [*expected, "dead anchor page.html#no"]

@@ -1,0 +1,117 @@
+"""Chapters executed: at the small size, in order, sharing their runs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import execute
+import nbformat
+import pytest
+from execute import BOOK
+from nbformat.v4 import new_code_cell, new_notebook
+
+CHAPTERS = sorted(path.stem for path in BOOK.glob("*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A fresh cache of runs and a folder for executed chapters, the same for all of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSPS_HOME", str(tmp_path_factory.mktemp("home")))
+        yield tmp_path_factory.mktemp("run") / "book"
+
+
+def notebook_with(*sources):
+    """A chapter with one parameter and one code cell for each source."""
+    parameters = new_code_cell("seed: int = 1  # seed of every draw")
+    parameters.metadata["tags"] = ["parameters"]
+    kernel = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
+    return new_notebook(cells=[parameters, *map(new_code_cell, sources)], metadata=kernel)
+
+
+@pytest.fixture
+def book(tmp_path, monkeypatch):
+    """A book of one chapter that prints its seed, in the place of ours."""
+    folder = tmp_path / "book"
+    folder.mkdir()
+    monkeypatch.setattr(execute, "BOOK", folder)
+    nbformat.write(notebook_with("print(f'seed {seed}')"), folder / "01_one.ipynb")
+    return folder
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_chapter_runs_at_the_small_size(chapter, shared, capfd):
+    arguments = ["--preset", "smoke", "--chapters", chapter, "--output", str(shared)]
+    status = execute.main(arguments)
+    assert status == 0, capfd.readouterr().err
+    cells = nbformat.read(shared / f"{chapter}.ipynb", as_version=4).cells
+    injected = [c for c in cells if "injected-parameters" in c.metadata.get("tags", [])]
+    assert ['preset = "smoke"' in cell.source for cell in injected] == [True]
+
+
+def test_plain_papermill_refuses_an_unknown_parameter(tmp_path):
+    chapter, out = BOOK / f"{CHAPTERS[0]}.ipynb", tmp_path / "out.ipynb"
+    papermill = Path(sys.executable).with_name("papermill")
+    command = [papermill, chapter, out, "-p", "preset", "smoke", "-p", "sead", "2"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "unknown parameter 'sead': this chapter has preset" in done.stderr
+
+
+def test_unknown_parameter_is_refused_before_anything_runs(book, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert execute.main(["-p", "sead", "2", "--output", str(out)]) == 1
+    message = "error: unknown parameter sead: 01_one declares seed"
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_in_place_keeps_the_default_parameters(book):
+    assert execute.main([]) == 0
+    cells = nbformat.read(book / "01_one.ipynb", as_version=4).cells
+    assert [cell.execution_count for cell in cells] == [1, 2]
+    assert cells[1].outputs[0].text == "seed 1\n"
+    assert execute.problems(nbformat.read(book / "01_one.ipynb", as_version=4)) == []
+
+
+def test_a_copy_shows_the_given_parameters_and_leaves_the_book_alone(book, tmp_path):
+    before = (book / "01_one.ipynb").read_bytes()
+    assert execute.main(["--seed", "7", "--output", str(tmp_path / "out")]) == 0
+    cells = nbformat.read(tmp_path / "out" / "01_one.ipynb", as_version=4).cells
+    assert [cell.execution_count for cell in cells] == [1, 2, 3]
+    assert "seed = 7" in cells[1].source
+    assert cells[2].outputs[0].text == "seed 7\n"
+    assert (book / "01_one.ipynb").read_bytes() == before
+
+
+def test_a_failing_chapter_is_told_in_one_line_and_stays_as_it_was(book, capfd):
+    failing = book / "02_two.ipynb"
+    nbformat.write(notebook_with("print(1)", "raise ValueError('K is 9, at most 4')"), failing)
+    before = failing.read_bytes()
+    assert execute.main(["--chapters", "02"]) == 1
+    assert "error: 02_two.ipynb: ValueError: K is 9, at most 4\n" in capfd.readouterr().err
+    assert failing.read_bytes() == before
+
+
+def test_an_unsound_result_is_not_stored(book, capfd):
+    unsound = book / "02_two.ipynb"
+    nbformat.write(notebook_with("print('/home/ann/run')"), unsound)
+    before = unsound.read_bytes()
+    assert execute.main(["--chapters", "02"]) == 1
+    assert "is not fit to store: cell 2: a path of one machine" in capfd.readouterr().err
+    assert unsound.read_bytes() == before
+
+
+def test_unknown_chapter_and_output_inside_the_book_are_refused(book, capsys):
+    assert execute.main(["--chapters", "09"]) == 1
+    assert "no chapter is called '09'; there are 01_one" in capsys.readouterr().err
+    assert execute.main(["--output", str(book / "copy")]) == 1
+    assert "lies inside the book" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("3", 3), ("1e-3", 1e-3), ("True", True), ("None", None), ("[1]", "[1]"), ("007", "007")],
+)
+def test_values_are_read_as_papermill_reads_them(text, value):
+    assert execute._value(text) == value
