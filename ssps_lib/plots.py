@@ -154,18 +154,47 @@ def det(
     return ax
 
 
+def _weighted(values: Array, edges: Array | None) -> tuple[np.ndarray, np.ndarray]:
+    """Values and weights; with `edges`, the values are shares of the bins between them."""
+    values = np.asarray(values, float)
+    if edges is None:
+        return values, np.ones_like(values)
+    return (np.asarray(edges)[1:] + np.asarray(edges)[:-1]) / 2, values
+
+
+def _median(values: np.ndarray, weights: np.ndarray) -> float:
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order]) / weights.sum()
+    middle = np.searchsorted(reached, 0.5), np.searchsorted(reached, 0.5, side="right")
+    return float(np.mean([values[order][min(i, len(values) - 1)] for i in middle]))
+
+
 def score_histogram(
-    scores: Array, labels: Array, threshold: float | None = None, ax: Axes | None = None
+    targets: Array,
+    others: Array,
+    threshold: float | None = None,
+    edges: Array | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
-    """Cosines of target and non-target trials, each normalised to its own area."""
+    """Cosines of target and non-target trials, each normalised to its own area.
+
+    Args:
+        targets, others: scores; or, with the `edges` (n + 1,) of bins, the share of each bin (n,).
+        threshold: where the EER is reached, marked by a line.
+    """
     ax = _axes(ax)
-    scores, target = np.asarray(scores), np.asarray(labels) == 1
-    bins = np.linspace(scores.min(), scores.max() + 1e-9, 60)
-    classes = ((~target, OTHERS[1], "different speakers"), (target, OTHERS[0], "same speaker"))
-    for chosen, color, label in classes:
-        ax.hist(scores[chosen], bins, density=True, color=color, alpha=0.3, histtype="stepfilled")
-        ax.hist(scores[chosen], bins, density=True, color=color, histtype="step", linewidth=1.6,
-                label=label)  # fmt: skip
+    targets, others = _weighted(targets, edges), _weighted(others, edges)
+    used = np.concatenate([x[w > 0] for x, w in (targets, others)])
+    if edges is None:
+        bins = np.linspace(used.min(), used.max() + 1e-9, 60)
+    else:
+        bins = np.asarray(edges)
+        bins = bins[np.searchsorted(bins, used.min()) - 1 : np.searchsorted(bins, used.max()) + 1]
+    classes = ((others, OTHERS[1], "different speakers"), (targets, OTHERS[0], "same speaker"))
+    for (values, weights), color, label in classes:
+        shown = {"x": values, "bins": bins, "weights": weights, "density": True, "color": color}
+        ax.hist(**shown, alpha=0.3, histtype="stepfilled")
+        ax.hist(**shown, histtype="step", linewidth=1.6, label=label)
     if threshold is not None:
         ax.axvline(threshold, color=INK, linewidth=1, linestyle="--", label="threshold at the EER")
     ax.set(xlabel="cosine", ylabel="density")
@@ -175,17 +204,26 @@ def score_histogram(
 
 
 def similarity_distributions(
-    similarities: Mapping[str, Array], xlabel: str = "cosine of same-speaker pairs",
+    similarities: Mapping[str, Array],
+    xlabel: str = "cosine of same-speaker pairs",
+    edges: Array | None = None,
     ax: Axes | None = None,
-) -> Axes:  # fmt: skip
-    """Density of each group's cosines with its median marked (Figure 5)."""
+) -> Axes:
+    """Density of each group's cosines with its median marked (Figure 5).
+
+    Args:
+        similarities: name -> cosines; or, with the `edges` (n + 1,) of bins, shares of the bins.
+    """
     ax = _axes(ax)
     for i, (key, values) in enumerate(similarities.items()):
-        look = style(key, i)
-        look["label"] = f"{look['label']}, median {np.median(values):.2f}"
-        values = np.asarray(values)
-        sns.kdeplot(x=values, ax=ax, fill=True, alpha=0.15, linewidth=2, clip=(-1, 1), **look)
-        ax.axvline(np.median(values), color=look["color"], linewidth=1.2, linestyle="--")
+        values, weights = _weighted(values, edges)
+        values, weights = values[weights > 0], weights[weights > 0]
+        look, median = style(key, i), _median(values, weights)
+        look["label"] = f"{look['label']}, median {median:.2f}"
+        smoothing = 1.0 if edges is None else 0.4  # bins are few, but each holds many cosines
+        sns.kdeplot(x=values, weights=weights, ax=ax, fill=True, alpha=0.15, linewidth=2,
+                    clip=(-1, 1), bw_adjust=smoothing, **look)  # fmt: skip
+        ax.axvline(median, color=look["color"], linewidth=1.2, linestyle="--")
     ax.set(xlabel=xlabel, ylabel="density")
     ax.grid(axis="x", visible=False)
     _legend(ax, loc="upper left")

@@ -87,27 +87,44 @@ def test_det_of_gaussian_scores_is_straight_and_crosses_the_diagonal_at_the_eer(
     drawn(ax.figure)
 
 
-def test_score_histogram_counts_both_classes():
-    rng = np.random.default_rng(0)
-    labels = (rng.random(500) < 0.2).astype(int)
-    ax = plots.score_histogram(rng.normal(size=500) + labels, labels, threshold=0.5)
-    assert legend(ax) == ["different speakers", "same speaker", "threshold at the EER"]
+def areas(ax):
     for patch in ax.patches[::2]:
         x, y = patch.get_xy().T
-        area = np.abs(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)) / 2
-        assert area == pytest.approx(1, abs=1e-6)
+        yield np.abs(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)) / 2
+
+
+def test_score_histogram_normalises_each_class():
+    rng = np.random.default_rng(0)
+    targets, others = rng.normal(0.5, 0.1, 90), rng.normal(0, 0.1, 400)
+    ax = plots.score_histogram(targets, others, threshold=0.5)
+    assert legend(ax) == ["different speakers", "same speaker", "threshold at the EER"]
+    assert list(areas(ax)) == pytest.approx([1, 1])
+    drawn(ax.figure)
+
+
+def test_histograms_can_be_drawn_from_the_shares_of_bins():
+    rng = np.random.default_rng(0)
+    edges = np.linspace(-1, 1, 101)
+    targets, others = rng.normal(0.5, 0.1, 900), rng.normal(0, 0.1, 900)
+    shares = [np.histogram(x, edges, density=False)[0] / 900 for x in (targets, others)]
+    ax = plots.score_histogram(*shares, edges=edges)
+    assert list(areas(ax)) == pytest.approx([1, 1])
+    x, y = ax.patches[2].get_xy().T  # of the targets
+    assert x[y.argmax()] == pytest.approx(0.5, abs=0.1)
+    assert y.max() == pytest.approx(shares[0].max() / 0.02)
+    ax = plots.similarity_distributions({"ssl": shares[0]}, edges=edges)
+    assert ax.lines[0].get_xdata()[0] == pytest.approx(np.median(targets), abs=0.02)
     drawn(ax.figure)
 
 
 def test_similarities_show_medians():
     rng = np.random.default_rng(0)
-    values = {"ssl": rng.normal(0.3, 0.1, 300), "ssps-clustering": rng.normal(0.6, 0.1, 300)}
+    values = {"ssl": rng.normal(0.3, 0.1, 300), "ssps-clustering": rng.normal(0.6, 0.1, 301)}
     ax = plots.similarity_distributions(values)
-    expected = [f"{n}, median {np.median(v):.2f}" for n, v in zip(("SSL", "SSPS"), values.values(),
-                                                                  strict=True)]  # fmt: skip
-    assert legend(ax) == expected
+    medians = [np.median(v) for v in values.values()]
+    assert legend(ax) == [f"SSL, median {medians[0]:.2f}", f"SSPS, median {medians[1]:.2f}"]
     marked = [line.get_xdata()[0] for line in ax.lines if len(line.get_xdata()) == 2]
-    assert marked == pytest.approx([np.median(v) for v in values.values()])
+    assert marked == pytest.approx(medians)
     drawn(ax.figure)
 
 
