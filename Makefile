@@ -37,7 +37,7 @@ html: $(VENV)/.installed-book
 test: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest ssps_lib tests $(ARGS)
-	$(BIN)/python -m pytest -p no:doctest --nbval-lax --nbval-cell-timeout 900 book
+	$(BIN)/python -m pytest -o addopts= --nbval-lax --nbval-cell-timeout 900 book
 
 clean:
 	rm -rf _build _run .pytest_cache .ruff_cache .hypothesis
