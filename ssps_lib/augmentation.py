@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .corpora.corpus import SAMPLE_RATE, Corpus
+from ssps_lib.corpora.corpus import SAMPLE_RATE, Corpus
 
 COLUMNS = 6  # uniform numbers that one frame consumes
 SNR_DB = {"speech": (13.0, 20.0), "music": (5.0, 15.0), "noise": (0.0, 15.0)}

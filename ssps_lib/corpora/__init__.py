@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from .corpus import SAMPLE_RATE, Corpus, Splits, read_packed, write_packed
-from .trials import Trials, make_trials, read_trials
+from ssps_lib.corpora.corpus import SAMPLE_RATE, Corpus, Splits, read_packed, write_packed
+from ssps_lib.corpora.trials import Trials, make_trials, read_trials
 
 __all__ = [
     "SAMPLE_RATE", "Corpus", "Splits", "Trials", "make_trials", "open_corpus", "read_packed",
@@ -22,11 +22,11 @@ def open_corpus(name: str = "simulated", device: str = "cpu", **options) -> Spli
         ValueError: neither a known name nor an existing folder.
     """
     if name == "simulated":
-        from .simulated import open_simulated
+        from ssps_lib.corpora.simulated import open_simulated
 
         return open_simulated(device, **options)
     if Path(name).is_dir():
-        from .folder import open_folder
+        from ssps_lib.corpora.folder import open_folder
 
         return open_folder(name, **options)
     raise ValueError(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .trials import Trials
+from ssps_lib.corpora.trials import Trials
 
 SAMPLE_RATE = 16_000
 

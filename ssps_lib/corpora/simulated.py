@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import paths
-from .corpus import SAMPLE_RATE, Splits, read_packed, write_packed
-from .trials import make_trials
+from ssps_lib import paths
+from ssps_lib.corpora.corpus import SAMPLE_RATE, Splits, read_packed, write_packed
+from ssps_lib.corpora.trials import make_trials
 
 FRAME = 512  # samples of a synthesis frame
 HOP = 128  # samples between frames

@@ -1,0 +1,30 @@
+"""`accelerate launch -m ssps_lib.training --config run.json`: train one run."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from ssps_lib.training.config import from_dict
+from ssps_lib.training.run import is_complete, train
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="ssps_lib.training", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="RunConfig as JSON")
+    parser.add_argument(
+        "--processes", type=int, default=int(os.environ.get("WORLD_SIZE", "1")),
+        help="number of processes that must take part (default: WORLD_SIZE)",
+    )  # fmt: skip
+    arguments = parser.parse_args()
+    config = from_dict(json.loads(arguments.config.read_text()))
+    chain = [config]
+    while chain[-1].start_from is not None:
+        chain.append(chain[-1].start_from)
+    for one in reversed(chain):
+        if not is_complete(one):
+            train(one, arguments.processes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""A run, described: every choice that changes its result, and nothing else."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+
+VERSION = 1  # of the training semantics: raise it when the same config trains differently
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All hyper-parameters of one run (Section IV). Durations in seconds, sizes in utterances.
+
+    A run with positives other than "ssl" usually continues a finished SSL run (`start_from`), as in
+    Section IV-D: weights, optimiser state and the number of epochs carry on.
+    """
+
+    # data (IV-A, IV-B)
+    corpus: str = "simulated"  # or the path of a folder of recordings
+    corpus_options: dict = field(default_factory=dict)
+    crop: float = 2.0  # duration of a frame
+    reference_crop: float = 4.0  # duration of the reference frame (III-C1)
+    augmentation: str = "reverb+noise"  # "none", "reverb+noise" or "dino"
+    # model (II, IV-C)
+    framework: str = "simclr"
+    framework_options: dict = field(default_factory=dict)
+    encoder: str = "ecapa_tdnn"
+    encoder_options: dict = field(default_factory=dict)
+    # positives (III, IV-D)
+    positives: str = "ssl"  # "supervised", "ssps-nn", "ssps-clustering", "ssps-clustering-c"
+    clusters: int | None = None  # K
+    window: int | None = None  # M
+    candidates: str = "queue"  # pos(i) among the queue's members of a cluster, or all: "cluster"
+    positive_queue: int | None = None  # |Q'|, all N training utterances if None
+    # optimisation (IV-C)
+    epochs: int = 100  # of this run, beyond those of `start_from`
+    batch_size: int = 256  # over all processes
+    optimizer: str = "adam"  # or "sgd" (momentum 0.9)
+    learning_rate: float = 1e-3
+    decay: float = 0.95  # factor every `decay_every` epochs
+    decay_every: int = 5
+    warmup_epochs: int = 0  # with `schedule="cosine"`
+    schedule: str = "step"  # or "cosine", from the learning rate to `final_learning_rate`
+    final_learning_rate: float = 1e-5
+    weight_decay: float = 0.0
+    clip_norm: float | None = None  # global norm of the gradient
+    precision: str = "no"  # "bf16" for autocast
+    seed: int = 1717
+    # evaluation (IV-E)
+    average_last: int = 10  # epochs whose weights are averaged
+    observe_every: int = 1  # epochs between NMI observations of the training utterances
+    # what came before
+    start_from: "RunConfig | None" = None
+
+    def __post_init__(self) -> None:
+        at_least = {"epochs": 0, "batch_size": 2, "average_last": 1, "observe_every": 1}
+        for name, least in at_least.items():
+            value = getattr(self, name)
+            if value < least:
+                raise ValueError(f"{name} is {value}, at least {least} is needed")
+        for name in ("crop", "reference_crop", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, a positive number is needed")
+        choices = {
+            "optimizer": ("adam", "sgd"),
+            "schedule": ("step", "cosine"),
+            "precision": ("no", "bf16"),
+            "candidates": ("queue", "cluster"),
+        }
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} '{getattr(self, name)}' is unknown; choose one of {known}")
+        if self.clusters is not None and self.window is not None and self.window >= self.clusters:
+            raise ValueError(
+                f"window M = {self.window} is not below the number of clusters K = "
+                f"{self.clusters}: a cluster has K - 1 neighbours"
+            )
+
+    @property
+    def first_epoch(self) -> int:
+        """Epochs that `start_from` has already trained."""
+        return 0 if self.start_from is None else self.start_from.last_epoch
+
+    @property
+    def last_epoch(self) -> int:
+        """Number of epochs the weights have seen when this run is complete."""
+        return self.first_epoch + self.epochs
+
+    def to_dict(self) -> dict:
+        """Plain values; the corpus by its name, so that a config names no path of a machine."""
+        values = asdict(self)
+        values["corpus"] = Path(self.corpus).name
+        values["start_from"] = None if self.start_from is None else self.start_from.to_dict()
+        return values
+
+    @property
+    def hash(self) -> str:
+        """Twelve hexadecimal digits that name the run."""
+        text = json.dumps([VERSION, self.to_dict()], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def name(self) -> str:
+        """A readable name of the run's folder and record."""
+        return f"{self.framework}-{self.positives}-{self.hash}"
+
+    def with_(self, **changes) -> "RunConfig":
+        """A copy with some fields changed.
+
+        >>> RunConfig().with_(seed=2).seed
+        2
+        """
+        return replace(self, **changes)
+
+
+def from_dict(values: dict) -> RunConfig:
+    """The inverse of `dataclasses.asdict`.
+
+    Raises:
+        ValueError: a key that `RunConfig` does not know.
+    """
+    unknown = set(values) - {f.name for f in fields(RunConfig)}
+    if unknown:
+        raise ValueError(f"a run has no option '{sorted(unknown)[0]}': check the spelling")
+    parent = values.get("start_from")
+    start_from = from_dict(parent) if isinstance(parent, dict) else parent
+    return RunConfig(**{**values, "start_from": start_from})

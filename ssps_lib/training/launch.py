@@ -1,0 +1,87 @@
+"""Start training in several processes, from a chapter or a shell.
+
+A chapter's kernel must not become one of the ranks: it starts `accelerate launch` as a subprocess
+with a clean environment and reads the result from the run's folder.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from ssps_lib.training.config import RunConfig
+from ssps_lib.training.run import run_folder
+
+INHERITED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK")
+PREFIXES = ("MASTER_", "TORCHELASTIC", "ACCELERATE_")
+
+
+def command(config_file: Path, num_processes: int, precision: str) -> list[str]:
+    """The command that trains `config_file` with `num_processes` processes on this machine."""
+    flags = ["--multi_gpu", "--main_process_port", "0"] if num_processes > 1 else []
+    if num_processes == 1 and not torch.cuda.is_available():
+        flags = ["--cpu"]
+    return [
+        sys.executable, "-m", "accelerate.commands.launch",
+        "--num_processes", str(num_processes), "--num_machines", "1",
+        "--mixed_precision", precision, "--dynamo_backend", "no", *flags,
+        "-m", "ssps_lib.training",
+        "--config", str(config_file), "--processes", str(num_processes),
+    ]  # fmt: skip
+
+
+def environment(num_processes: int) -> dict[str, str]:
+    """This process's environment without the marks of another launch."""
+    env = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in INHERITED and not key.startswith(PREFIXES)
+    }
+    root = str(Path(__file__).parents[2])
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, [root, env.get("PYTHONPATH")]))
+    if not torch.cuda.is_available():
+        env["ACCELERATE_USE_CPU"] = "true"
+        env["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // num_processes))
+    return env
+
+
+def launch(config: RunConfig, num_processes: int) -> None:
+    """Train `config` with `num_processes` processes and wait for them.
+
+    Raises:
+        RuntimeError: called inside another launch, or the training failed (with its last lines).
+        ValueError: more processes than GPUs.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise RuntimeError(
+            "this process is already one of several: run the chapter with plain papermill and "
+            "`-p num_processes N`, which starts the ranks itself"
+        )
+    gpus = torch.cuda.device_count()
+    if torch.cuda.is_available() and num_processes > gpus:
+        raise ValueError(f"num_processes is {num_processes}, but this machine has {gpus} GPU(s)")
+    folder = run_folder(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    config_file = folder / "launch.json"
+    config_file.write_text(json.dumps(asdict(config), indent=1))
+    with open(folder / "log.txt", "ab+") as log:
+        process = subprocess.Popen(
+            command(config_file, num_processes, config.precision),
+            env=environment(num_processes), stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            code = process.wait()
+        finally:
+            if process.poll() is None:  # the cell was interrupted: the ranks go with it
+                process.terminate()
+                process.wait()
+    if code != 0:
+        tail = "\n".join((folder / "log.txt").read_text(errors="replace").splitlines()[-15:])
+        raise RuntimeError(
+            f"training {config.name} in {num_processes} processes failed (exit status {code}); "
+            f"the run resumes when it is started again. Its last lines:\n{tail}"
+        )

@@ -1,0 +1,329 @@
+"""The training loop: Algorithm 1 at the start of an epoch, Algorithm 2 in each iteration."""
+
+import json
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+from torch import Tensor
+from tqdm import tqdm
+
+from ssps_lib import analysis, draws, encoders, frameworks, positives, scorer
+from ssps_lib.augmentation import Augmentation, generated_bank
+from ssps_lib.corpora import Splits, open_corpus
+from ssps_lib.distributed import gather
+from ssps_lib.encoders.checkpoints import save_encoder
+from ssps_lib.training import checkpoints
+from ssps_lib.training.config import RunConfig
+from ssps_lib.training.feeder import Feeder
+
+
+def learning_rate(config: RunConfig, epoch: float) -> float:
+    """Learning rate at an epoch counted from the first SSL epoch (Section IV-C).
+
+    "step" multiplies by `decay` every `decay_every` epochs; "cosine" warms up linearly and ends at
+    `final_learning_rate` with the last epoch.
+    """
+    if config.schedule == "step":
+        return config.learning_rate * config.decay ** (int(epoch) // config.decay_every)
+    if epoch < config.warmup_epochs:
+        return config.learning_rate * epoch / config.warmup_epochs
+    span = max(config.last_epoch - config.warmup_epochs, 1)
+    progress = min((epoch - config.warmup_epochs) / span, 1.0)
+    low, high = config.final_learning_rate, config.learning_rate
+    return low + (high - low) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+class Trainer:
+    """One run: a framework, a positive sampler, two memory queues and an optimiser.
+
+    Args:
+        config: what to train.
+        folder: where checkpoints, metrics and epoch weights are written.
+        parent: the finished checkpoint of `config.start_from`.
+    """
+
+    def __init__(self, config: RunConfig, folder: Path, parent: Path | None = None) -> None:
+        self.config, self.folder = config, folder
+        self.accelerator = Accelerator(
+            mixed_precision=config.precision,
+            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+        )
+        self.device = self.accelerator.device
+        torch.manual_seed(config.seed)
+        self.splits = self._open_corpus()
+        self.corpus = self.splits.train
+        self.labels = torch.from_numpy(self.corpus.speakers).to(self.device)
+        if len(self.corpus) < config.batch_size:
+            raise ValueError(
+                f"batch_size is {config.batch_size} but the corpus '{self.corpus.name}' has "
+                f"{len(self.corpus)} training utterances: choose a smaller batch"
+            )
+        if config.batch_size // self.accelerator.num_processes < 2:
+            raise ValueError(
+                f"batch_size {config.batch_size} over {self.accelerator.num_processes} processes "
+                "leaves less than 2 utterances each: batch normalisation needs 2"
+            )
+        self._build_model()
+        self._build_positives()
+        self.feeder = self._build_feeder()
+        self.epoch, self.metrics = config.first_epoch, []
+        self._restore(parent)
+
+    # -- construction ---------------------------------------------------------------------------
+
+    def _open_corpus(self) -> Splits:
+        with self.accelerator.main_process_first():
+            return open_corpus(
+                self.config.corpus, device=str(self.device), **self.config.corpus_options
+            )
+
+    def _build_model(self) -> None:
+        config, options = self.config, dict(self.config.framework_options)
+        if config.framework == "supervised":
+            options["classes"] = int(self.corpus.speakers.max()) + 1
+        encoder = encoders.build(config.encoder, **config.encoder_options)
+        self.framework = frameworks.build(config.framework, encoder, **options)
+        groups = self.framework.parameter_groups(config.weight_decay)
+        if config.optimizer == "adam":
+            optimizer = torch.optim.Adam(groups, lr=config.learning_rate)
+        else:
+            optimizer = torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9)
+        self.framework.to(self.device)
+        self.model, self.optimizer = self.accelerator.prepare(self.framework, optimizer)
+
+    def _build_positives(self) -> None:
+        config, n = self.config, len(self.corpus)
+        self.sampler = self._build_sampler()
+        self.bootstraps = config.positives.startswith("ssps")
+        if not self.bootstraps:
+            return
+        encoder = self.framework.representation_encoder
+        self.reference_queue = positives.Queue(n, (encoder.dim,), device=self.device)
+        self.positive_queue = positives.Queue(
+            n, self.framework.embedding_shape, size=config.positive_queue, device=self.device
+        )
+        self.observer = analysis.PositiveObserver(self.corpus.speakers, self.corpus.recordings)
+
+    def _build_sampler(self) -> positives.PositiveSampler:
+        config, kind = self.config, self.config.positives
+        options = {}
+        if kind == "supervised":
+            options = {"speakers": self.corpus.speakers, "recordings": self.corpus.recordings}
+        elif kind == "ssps-nn":
+            options = {"window": config.window}
+        elif kind.startswith("ssps-clustering"):
+            options = {"clusters": config.clusters, "window": config.window}
+            options["candidates"] = config.candidates
+        return positives.build(kind, **options)
+
+    def _build_feeder(self) -> Feeder:
+        config, bank = self.config, None
+        if config.augmentation != "none":
+            bank = generated_bank(self.corpus).to(self.device)
+        crops = tuple(config.crop * ratio for ratio in self.framework.crops)
+        augmentation = Augmentation(bank, config.augmentation)
+        return Feeder(
+            self.corpus, crops, config.reference_crop, augmentation, config.seed, self.device
+        )
+
+    def _restore(self, parent: Path | None) -> None:
+        own = checkpoints.find(self.folder / "checkpoint")
+        source = own or parent
+        if source is None:
+            return
+        optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
+        state, queues = checkpoints.load(source, self.framework, optimizer)
+        if own:
+            self.epoch, self.metrics = state["epoch"], state["metrics"]
+            if self.bootstraps:
+                self.reference_queue.load_state_dict(queues["reference_queue"])
+                self.positive_queue.load_state_dict(queues["positive_queue"])
+
+    # -- the run --------------------------------------------------------------------------------
+
+    def train(self) -> None:
+        """Train the epochs that are left, with a checkpoint after each."""
+        if self.bootstraps and self.epoch == self.config.first_epoch:
+            self.fill_queues()
+        while self.epoch < self.config.last_epoch:
+            started = time.perf_counter()
+            values = self.train_epoch(self.epoch)
+            seconds = time.perf_counter() - started
+            values["seconds"] = seconds
+            values["utterances_per_second"] = values.pop("utterances") / seconds
+            values.update(self.observe(self.epoch))
+            self.epoch += 1
+            self.metrics.append({"epoch": self.epoch, **values})
+            self._save()
+
+    def batches(self, epoch: int) -> list[np.ndarray]:
+        """The global mini-batches of an epoch, each (B,); a last incomplete one is dropped."""
+        order = draws.permutation(self.config.seed, epoch, len(self.corpus))
+        size = self.config.batch_size
+        return [order[b : b + size] for b in range(0, len(order) - size + 1, size)]
+
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        """One pass over the training utterances; returns the means of what was observed."""
+        self.framework.train()
+        if self.bootstraps:
+            # Algorithm 1
+            generator = torch.Generator().manual_seed(self.config.seed + epoch)
+            self.sampler.refresh(self.reference_queue, generator)
+            self.positive_queue.restart()
+            self.observer.reset()
+        batches = self.batches(epoch)
+        totals: dict[str, Tensor] = {}
+        progress = tqdm(batches, f"epoch {epoch + 1}", disable=self._quiet, leave=False)
+        for step, index in enumerate(progress):
+            self._schedule(epoch, step, len(batches))
+            for name, value in self.iteration(epoch, index).items():
+                totals[name] = totals.get(name, 0.0) + value.detach().float()
+            if step % 50 == 49:
+                self._check_finite(totals["loss"], epoch, step)
+        self._check_finite(totals["loss"], epoch, len(batches))
+        values = {name: float(total) / len(batches) for name, total in totals.items()}
+        if self.bootstraps:
+            values.update(self.observer.result())
+        values["learning_rate"] = self.optimizer.param_groups[0]["lr"]
+        return values | {"utterances": len(batches) * self.config.batch_size}
+
+    def iteration(self, epoch: int, batch: np.ndarray) -> dict[str, Tensor]:
+        """Algorithm 2 on one global mini-batch `batch` (B,); returns what was observed."""
+        framework = self.framework
+        index = self._own_rows(batch)
+        pos = self.sample(epoch, index)
+        drawn = None
+        if self.sampler.from_audio:
+            drawn = np.where(pos.cpu() >= 0, pos.cpu(), index)
+        with self.accelerator.autocast():
+            z, z_pos = self.model(self.feeder.views(epoch, index, drawn))
+            z_ssps = z_pos
+            if self.bootstraps:
+                rows = self.sampler.retrieve(pos, self.positive_queue)
+                z_ssps = framework.substitute(z_pos, rows, pos >= 0)
+            loss = framework.loss(z, z_ssps, self.labels[torch.from_numpy(index).to(self.device)])
+        self._optimise(loss, epoch)
+        z, z_ssps = z.detach(), z_ssps.detach()
+        observed = {"loss": loss, **framework.monitors(z, z_ssps)}
+        framework.after_step(z, z_ssps, z_pos.detach())
+        if self.bootstraps:
+            self.observer.update(torch.from_numpy(index).to(self.device), pos)
+            self._insert(batch, self.reference(epoch, index), framework.queued(z_pos))
+        return observed
+
+    def sample(self, epoch: int, index: np.ndarray) -> Tensor:
+        """pos(i) of each utterance (B,), -1 where it is empty."""
+        rows = torch.from_numpy(index).to(self.device)
+        uniform = self.feeder.choices(epoch, index).to(self.device)
+        queue = self.positive_queue if self.bootstraps else None
+        return self.sampler.sample(rows, queue, uniform)
+
+    @torch.no_grad()
+    def reference(self, epoch: int, index: np.ndarray) -> Tensor:
+        """Reference representations (B, D_repr), of unit length, in eval mode (III-C1)."""
+        encoder = self.framework.representation_encoder
+        mode = encoder.training
+        encoder.eval()
+        with self.accelerator.autocast():
+            y = encoder(self.feeder.reference(epoch, index))
+        encoder.train(mode)
+        return torch.nn.functional.normalize(y.float(), dim=1)
+
+    @torch.no_grad()
+    def fill_queues(self) -> None:
+        """Fill both queues before the first SSPS epoch, with the weights of the SSL phase."""
+        self.framework.eval()
+        epoch = max(self.epoch - 1, 0)
+        for batch in self.batches(epoch):
+            index = self._own_rows(batch)
+            with self.accelerator.autocast():
+                z_pos = self.framework.positive(self.feeder.views(epoch, index))
+            self._insert(batch, self.reference(epoch, index), self.framework.queued(z_pos))
+
+    def observe(self, epoch: int) -> dict[str, float]:
+        """EER of the development speakers and, now and then, NMI of the training utterances."""
+        values = {}
+        if self.accelerator.is_main_process:
+            encoder = self.framework.representation_encoder
+            mode = self.framework.training
+            self.framework.eval()
+            embeddings = scorer.embed(encoder, self.splits.dev, self.device)
+            trials = self.splits.dev_trials
+            values["dev_eer"] = scorer.eer(scorer.score(embeddings, trials), trials.labels)
+            last = epoch + 1 == self.config.last_epoch
+            if last or (epoch + 1) % self.config.observe_every == 0:
+                y = scorer.embed(encoder, self.corpus, self.device)
+                values["nmi_ratio"] = self._nmi_ratio(y)
+            self.framework.train(mode)
+        self.accelerator.wait_for_everyone()
+        return values
+
+    def _nmi_ratio(self, y: Tensor) -> float:
+        generator = torch.Generator().manual_seed(0)
+        clusters = int(self.corpus.speakers.max()) + 1
+        return analysis.nmi_ratio(
+            y.to(self.device), self.corpus.speakers, self.corpus.recordings, clusters, generator
+        )
+
+    # -- details --------------------------------------------------------------------------------
+
+    @property
+    def _quiet(self) -> bool | None:
+        return None if self.accelerator.is_main_process else True  # None: quiet without a terminal
+
+    def _own_rows(self, batch: np.ndarray) -> np.ndarray:
+        count = self.accelerator.num_processes
+        return np.ascontiguousarray(np.array_split(batch, count)[self.accelerator.process_index])
+
+    def _insert(self, batch: np.ndarray, y: Tensor, z_pos: Tensor) -> None:
+        index = torch.from_numpy(batch).to(self.device)
+        with torch.no_grad():
+            self.reference_queue[index] = gather(y)
+            self.positive_queue[index] = gather(z_pos.float())
+
+    def _schedule(self, epoch: int, step: int, steps: int) -> None:
+        now = epoch + step / steps
+        rate = learning_rate(self.config, now)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.framework.before_step(epoch, now / self.config.last_epoch)
+
+    def _optimise(self, loss: Tensor, epoch: int) -> None:
+        self.optimizer.zero_grad()
+        self.accelerator.backward(loss)
+        self.framework.after_backward(epoch)
+        if self.config.clip_norm is not None:
+            self.accelerator.clip_grad_norm_(self.framework.parameters(), self.config.clip_norm)
+        self.optimizer.step()
+
+    def _check_finite(self, total: Tensor, epoch: int, step: int) -> None:
+        if not torch.isfinite(total):
+            raise FloatingPointError(
+                f"the loss became {float(total)} in epoch {epoch + 1} before step {step + 1}: lower "
+                f"the learning rate ({self.config.learning_rate}) or look for broken audio; the "
+                "last good checkpoint is kept"
+            )
+
+    def _save(self) -> None:
+        if self.accelerator.is_main_process:
+            epochs = self.folder / "epochs"
+            epochs.mkdir(parents=True, exist_ok=True)
+            encoder = self.framework.representation_encoder
+            save_encoder(encoder, epochs / f"{self.epoch:04d}.safetensors")
+            for old in sorted(epochs.glob("*.safetensors"))[: -self.config.average_last]:
+                old.unlink()
+            queues = {}
+            if self.bootstraps:
+                queues["reference_queue"] = self.reference_queue.state_dict()
+                queues["positive_queue"] = self.positive_queue.state_dict()
+            optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
+            state = {"epoch": self.epoch, "metrics": self.metrics}
+            checkpoints.save(self.folder / "checkpoint", self.framework, optimizer, queues, state)
+            lines = "".join(json.dumps(row) + "\n" for row in self.metrics)
+            (self.folder / "metrics.jsonl").write_text(lines)
+        self.accelerator.wait_for_everyone()

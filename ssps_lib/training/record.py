@@ -1,0 +1,155 @@
+"""Run records: the small, committed memory of a finished run.
+
+A record holds the config, the curves, the final scores, versions, duration and machine class as JSON,
+and beside it the few arrays that figures need. Chapters read records where the run itself is absent.
+"""
+
+import json
+import os
+import platform
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import ssps_lib
+
+from ssps_lib import analysis, scorer
+from ssps_lib.corpora import Splits
+from ssps_lib.training.config import RunConfig
+
+FORMAT = 1
+BINS = np.linspace(-1, 1, 101)  # of cosine histograms
+LIMIT = 300_000  # bytes of a record with its arrays
+
+
+def folder() -> Path:
+    """Where records are kept: `$SSPS_RECORDS`, or `book/records` of this repository."""
+    default = Path(ssps_lib.__file__).parents[1] / "book" / "records"
+    return Path(os.environ.get("SSPS_RECORDS") or default)
+
+
+def machine(device: torch.device, processes: int) -> str:
+    """The class of machine in words, without its name."""
+    if device.type == "cuda":
+        return f"{processes} x {torch.cuda.get_device_name(device)}"
+    return f"CPU, {torch.get_num_threads() * processes} threads, {platform.machine()}"
+
+
+def versions() -> dict[str, str]:
+    """Versions that a number may depend on."""
+    import accelerate
+    import torchaudio
+
+    return {
+        "ssps_lib": ssps_lib.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__.split("+")[0],
+        "torchaudio": torchaudio.__version__.split("+")[0],
+        "accelerate": accelerate.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def histogram(values: np.ndarray) -> np.ndarray:
+    """Share of cosines in each of the 100 bins between -1 and 1."""
+    counts = np.histogram(np.clip(values, -1, 1), BINS)[0]
+    return (counts / max(counts.sum(), 1)).astype(np.float32)
+
+
+def evaluate(encoder: torch.nn.Module, splits: Splits, device: torch.device) -> tuple[dict, dict]:
+    """Score the test speakers once; returns (scores, arrays) of a finished encoder."""
+    corpus, trials = splits.test, splits.test_trials
+    embeddings = scorer.embed(encoder, corpus, device)
+    cosines = np.asarray(scorer.score(embeddings, trials))
+    first, second = corpus.speakers[trials.first], corpus.speakers[trials.second]
+    low, high = scorer.bootstrap_eer(cosines, trials.labels, first, second, seed=0)
+    scores = {
+        "eer": float(scorer.eer(cosines, trials.labels)),
+        "eer_low": float(low),
+        "eer_high": float(high),
+        "min_dcf": float(scorer.min_dcf(cosines, trials.labels)),
+        "trials": len(trials),
+        "test_speakers": int(len(np.unique(corpus.speakers))),
+        "protocol": "full-length utterances, cosine, targets across recordings",
+    }
+    fpr, fnr, _ = scorer.det_curve(cosines, trials.labels)
+    thin = np.unique(np.linspace(0, len(fpr) - 1, 200).astype(int))
+    arrays = {
+        "det_fpr": np.asarray(fpr)[thin].astype(np.float32),
+        "det_fnr": np.asarray(fnr)[thin].astype(np.float32),
+        "target_scores": histogram(cosines[trials.labels == 1]),
+        "nontarget_scores": histogram(cosines[trials.labels == 0]),
+    }
+    arrays |= similarity_arrays("test", embeddings, corpus)
+    arrays |= tsne_arrays(embeddings, corpus)
+    arrays |= similarity_arrays("train", scorer.embed(encoder, splits.train, device), splits.train)
+    return scores, arrays
+
+
+def similarity_arrays(split: str, embeddings: torch.Tensor, corpus) -> dict[str, np.ndarray]:
+    """Histograms of cosines of a speaker's recordings and of different speakers (Figure 5)."""
+    same = analysis.intra_speaker_similarity(embeddings, corpus.speakers, corpus.recordings)
+    different = analysis.inter_speaker_similarity(embeddings, corpus.speakers)
+    return {
+        f"{split}_same_speaker": histogram(same),
+        f"{split}_different_speaker": histogram(different),
+    }
+
+
+def tsne_arrays(embeddings: torch.Tensor, corpus, speakers: int = 10) -> dict[str, np.ndarray]:
+    """A 2-D map of the utterances of ten test speakers (Figure 6)."""
+    keep = np.flatnonzero(corpus.speakers < speakers)
+    points = analysis.tsne(np.asarray(embeddings.cpu())[keep], seed=0)
+    return {
+        "tsne": points.astype(np.float16),
+        "tsne_speaker": corpus.speakers[keep].astype(np.int16),
+        "tsne_recording": corpus.recordings[keep].astype(np.int16),
+    }
+
+
+def build(config: RunConfig, metrics: list, scores: dict, seconds: float, where: str) -> dict:
+    """The JSON part of a record."""
+    return {
+        "format": FORMAT,
+        "name": config.name,
+        "config": config.to_dict(),
+        "scores": scores,
+        "metrics": metrics,
+        "seconds": round(seconds, 1),
+        "machine": where,
+        "versions": versions(),
+    }
+
+
+def write(target: Path, record: dict, arrays: dict[str, np.ndarray]) -> None:
+    """Write `<target>.json` and `<target>.npz`, each whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(target.name + ".partial.npz")
+    np.savez_compressed(partial, **arrays)
+    text = json.dumps(rounded(record), indent=1)
+    if partial.stat().st_size + len(text) > LIMIT:
+        partial.unlink()
+        raise ValueError(f"the record {target.name} exceeds {LIMIT} bytes: store fewer arrays")
+    partial.replace(target.with_name(target.name + ".npz"))
+    partial_json = target.with_name(target.name + ".partial.json")
+    partial_json.write_text(text + "\n")
+    partial_json.replace(target.with_name(target.name + ".json"))
+
+
+def rounded(value):
+    """Floats with six significant digits: enough for any figure, and stable in a diff."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    return value
+
+
+def read(target: Path) -> tuple[dict, dict[str, np.ndarray]]:
+    """Read what `write` wrote."""
+    record = json.loads(target.with_name(target.name + ".json").read_text())
+    with np.load(target.with_name(target.name + ".npz"), allow_pickle=False) as file:
+        return record, dict(file)

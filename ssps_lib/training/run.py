@@ -1,0 +1,166 @@
+"""Runs: `run(config)` trains what is missing and loads what is complete."""
+
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ssps_lib import paths, scorer
+from ssps_lib.encoders.checkpoints import load_encoder, save_encoder
+from ssps_lib.training import checkpoints, record
+from ssps_lib.training.config import RunConfig
+
+
+@dataclass
+class Run:
+    """A finished run.
+
+    Attributes:
+        config: what was trained.
+        record: the record's JSON (config, metrics, scores, versions, seconds, machine).
+        arrays: the arrays that figures need (see `training.record.evaluate`).
+        folder: the run's folder, None where only its committed record is at hand.
+    """
+
+    config: RunConfig
+    record: dict
+    arrays: dict[str, np.ndarray]
+    folder: Path | None
+
+    @property
+    def scores(self) -> dict:
+        """Final scores of the test speakers (EER in percent)."""
+        return self.record["scores"]
+
+    @property
+    def eer(self) -> float:
+        """EER of the test trials in percent."""
+        return self.record["scores"]["eer"]
+
+    @property
+    def metrics(self) -> dict[str, np.ndarray]:
+        """Curves by name, one value an epoch (NaN where it was not observed)."""
+        rows = self.record["metrics"]
+        names = sorted({name for row in rows for name in row})
+        return {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}
+
+    def encoder(self):
+        """The encoder with the averaged weights of the last epochs.
+
+        Raises:
+            FileNotFoundError: only the record of this run is at hand, not its weights.
+        """
+        if self.folder is None:
+            raise FileNotFoundError(
+                f"the weights of run {self.config.name} are not on this machine, only its record: "
+                "train it with training.run(config, use_record=False)"
+            )
+        return load_encoder(self.folder / "encoder.safetensors")
+
+    def export(self) -> Path:
+        """Copy the record to `book/records/`; returns its path without suffix."""
+        target = record.folder() / self.config.name
+        record.write(target, self.record, self.arrays)
+        return target
+
+
+def run_folder(config: RunConfig) -> Path:
+    """Where a run lives on this machine."""
+    return paths.home() / "runs" / config.name
+
+
+def is_complete(config: RunConfig) -> bool:
+    """Whether the run has been trained on this machine."""
+    return (run_folder(config) / "record.json").exists()
+
+
+def load(config: RunConfig, use_record: bool = True) -> Run | None:
+    """The finished run, from this machine or from the committed records; None if there is none."""
+    target = run_folder(config) / "record"
+    if is_complete(config):
+        return Run(config, *record.read(target), target.parent)
+    target = record.folder() / config.name
+    if use_record and target.with_name(target.name + ".json").exists():
+        return Run(config, *record.read(target), None)
+    return None
+
+
+def run(config: RunConfig, num_processes: int = 1, use_record: bool = True) -> Run:
+    """Train a run, or load it where it is complete; an interrupted one is resumed.
+
+    Args:
+        config: what to train; the run it starts from is trained first.
+        num_processes: data-parallel processes, started by `accelerate launch` if more than one.
+        use_record: accept the committed record in place of the run itself.
+    """
+    done = load(config, use_record)
+    if done is not None:
+        return done
+    if config.start_from is not None:
+        run(config.start_from, num_processes, use_record=False)
+    if num_processes == 1:
+        train(config)
+    else:
+        from ssps_lib.training.launch import launch
+
+        launch(config, num_processes)
+    return load(config, use_record=False)
+
+
+def train(config: RunConfig, processes: int = 1) -> None:
+    """Train one run in this process, or as one of `processes` that accelerate started.
+
+    Raises:
+        RuntimeError: the number of processes differs from the one asked for.
+    """
+    from accelerate.state import AcceleratorState
+
+    from ssps_lib.training.loop import Trainer
+
+    AcceleratorState._reset_state(True)  # an earlier run of this process may have used another precision
+    folder = run_folder(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    parent = None
+    if config.start_from is not None:
+        parent = checkpoints.find(run_folder(config.start_from) / "checkpoint")
+        if parent is None:
+            raise FileNotFoundError(
+                f"run {config.start_from.name}, from which {config.name} starts, has no checkpoint: "
+                "train it first"
+            )
+    trainer = Trainer(config, folder, parent)
+    found = trainer.accelerator.num_processes
+    if found != processes:
+        raise RuntimeError(
+            f"{found} process(es) found each other where {processes} were asked for: start training "
+            "with `accelerate launch` (and ACCELERATE_USE_CPU=true without a GPU)"
+        )
+    trainer.train()
+    if trainer.accelerator.is_main_process:
+        finish(trainer, time.perf_counter() - started)
+    trainer.accelerator.wait_for_everyone()
+    trainer.accelerator.end_training()
+
+
+def finish(trainer, seconds: float) -> None:
+    """Average the weights of the last epochs, score the test speakers, write the record."""
+    config, folder = trainer.config, trainer.folder
+    files = sorted((folder / "epochs").glob("*.safetensors"))
+    encoder = load_encoder(files[-1]).to(trainer.device)
+    states = [load_encoder(file).state_dict() for file in files]
+    encoder.load_state_dict(scorer.average_weights(states))
+    scores, arrays = record.evaluate(encoder.eval(), trainer.splits, trainer.device)
+    save_encoder(encoder, folder / "encoder.safetensors")
+    where = record.machine(trainer.device, trainer.accelerator.num_processes)
+    trained = sum(row["seconds"] for row in trainer.metrics)
+    (folder / "config.json").write_text(json.dumps(config.to_dict(), indent=1))
+    record.write(
+        folder / "record",
+        record.build(config, trainer.metrics, scores, max(seconds, trained), where),
+        arrays,
+    )
+    shutil.rmtree(folder / "epochs")
