@@ -3,6 +3,7 @@
 Observers read speaker and recording labels, which no sampler and no self-supervised loss ever does.
 """
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -10,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .corpora import SAMPLE_RATE
-from .distributed import all_reduce_mean
-from .positives.kmeans import kmeans
+from ssps_lib.corpora import SAMPLE_RATE
+from ssps_lib.distributed import all_reduce_mean
+from ssps_lib.positives.kmeans import kmeans
 
 Labels = np.ndarray | Tensor
 
@@ -235,3 +236,21 @@ def standardise(embeddings: Tensor) -> Tensor:
     """Zero mean and unit deviation of each dimension over the N rows (the set that is scored)."""
     deviation = embeddings.std(dim=0).clamp(min=1e-8)
     return (embeddings - embeddings.mean(dim=0)) / deviation
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Mean of a few runs and the half-width of its 95 % interval (Student's t).
+
+    One run has no interval: its half-width is NaN.
+
+    >>> mean, half = mean_interval([1.0, 2.0, 3.0])
+    >>> round(mean, 2), round(half, 2)
+    (2.0, 2.48)
+    """
+    x = np.asarray(values, float)
+    if len(x) < 2:
+        return float(x.mean()), float("nan")
+    from scipy.stats import t
+
+    half = t.ppf(0.975, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x))
+    return float(x.mean()), float(half)

@@ -5,10 +5,13 @@ draws one of {none, reverberation, noise, both}. Without the MUSAN and RIR corpo
 serves: rooms as decaying noise, coloured noise, chords, and babble of other training utterances.
 """
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ssps_lib.corpora.corpus import SAMPLE_RATE, Corpus
@@ -131,6 +134,20 @@ def generated_bank(
     )
 
 
+def cached_bank(corpus: Corpus, file: Path) -> Bank:
+    """`generated_bank(corpus)`, read from `file` where it was made before."""
+    if not file.exists():
+        bank = generated_bank(corpus)
+        kinds = {f"kinds.{kind}": torch.tensor(rows) for kind, rows in bank.kinds.items()}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_suffix(f".{os.getpid()}")
+        save_file({"responses": bank.responses, "noises": bank.noises, **kinds}, str(partial))
+        partial.replace(file)
+    tensors = load_file(str(file))
+    kinds = {key[6:]: tuple(v.tolist()) for key, v in tensors.items() if key.startswith("kinds.")}
+    return Bank(tensors["responses"], tensors["noises"], {k: kinds[k] for k in SNR_DB})
+
+
 def _unit(x: np.ndarray) -> np.ndarray:
     return (0.1 * x / max(np.sqrt(np.mean(x**2)), 1e-9)).astype(np.float32)
 
@@ -170,7 +187,8 @@ def _chords(rng: np.random.Generator, samples: int) -> np.ndarray:
             for harmonic in range(1, 5):
                 out[span] += (
                     np.sin(2 * np.pi * base * harmonic * local + rng.uniform(0, 6))
-                    * np.exp(-local / beat) / harmonic
+                    * np.exp(-local / beat)
+                    / harmonic
                 )
     return _unit(out)
 

@@ -1,8 +1,8 @@
 """What one process knows of the others: the floor on which every other room stands.
 
-The rule that keeps the losses free of collectives: each rank gathers the embeddings of all ranks and
-computes the same loss of the *global* batch. The gradient of that loss reaches a rank only through
-its own rows, so the ranks' gradients add up to the full gradient. DistributedDataParallel averages
+The rule that keeps the losses free of collectives: each rank gathers the embeddings of all ranks
+and computes the same loss of the *global* batch. The gradient of that loss reaches a rank only
+through its own rows, so the ranks' gradients add up to the full gradient. DistributedDataParallel averages
 over ranks, therefore `gather` multiplies by the number of ranks on the way back.
 """
 

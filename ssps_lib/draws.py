@@ -1,8 +1,8 @@
 """Random numbers that belong to a training utterance, not to the order in which it is visited.
 
 Every crop, augmentation and choice of pos(i) is a function of (seed, epoch, training index). The
-draws are the same whatever the batch size, the number of workers or of processes, and nothing has to
-be stored to resume an epoch.
+draws are the same whatever the batch size, the number of workers or of processes, and nothing has
+to be stored to resume an epoch.
 """
 
 import numpy as np

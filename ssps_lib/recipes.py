@@ -29,7 +29,7 @@ COMMON = {
         "crop": 2.0, "reference_crop": 4.0, "augmentation": "reverb+noise",
     },
     "mini": {
-        "corpus_options": {"speakers": 320, "recordings": 12, "utterances": 2},
+        "corpus_options": {"speakers": 256, "recordings": 12, "utterances": 2},
         "epochs": 20, "batch_size": 32, "learning_rate": 1e-3, "decay": 0.93, "decay_every": 1,
         "crop": 1.5, "reference_crop": 4.0, "augmentation": "reverb+noise",
         "average_last": 3, "observe_every": 2,
@@ -62,7 +62,7 @@ FRAMEWORK = {
 EXTRA_EPOCHS = {"smoke": 1, "mini": 10, "paper": 20}
 
 # K and M by size: about four clusters for each speaker, and one neighbour.
-CLUSTERS = {"smoke": 48, "mini": 1280, "paper": 25_000}
+CLUSTERS = {"smoke": 48, "mini": 1024, "paper": 25_000}
 NEAREST = {"smoke": 3, "mini": 10, "paper": 50}
 
 
@@ -80,8 +80,10 @@ def recipe(
     comparison. The supervised framework is trained from its first epoch with labels.
 
     Args:
-        changes: fields of `RunConfig` that replace the recipe's; those about clusters, window and
-            positives concern the continuation only, all others the SSL training as well.
+        changes: fields of `RunConfig` that replace the recipe's. Clusters, window, candidates,
+            positive queue and augmentation of a continued run leave its SSL training as it is
+            (Table V: the published runs without augmentation start from an augmented one); all
+            others concern the SSL training as well.
 
     Raises:
         ValueError: an unknown framework, positives, encoder, preset or field.
@@ -94,6 +96,8 @@ def recipe(
     if unknown:
         raise ValueError(f"a run has no option '{sorted(unknown)[0]}': check the spelling")
     late = {"clusters", "window", "candidates", "positive_queue"}
+    if positives != "ssl":
+        late.add("augmentation")
     early = {key: value for key, value in changes.items() if key not in late}
     base = {
         **COMMON[preset],
@@ -102,6 +106,8 @@ def recipe(
         "encoder": encoder,
         "encoder_options": ENCODERS[preset][encoder],
     }
+    if early.get("corpus", "simulated") != "simulated":
+        base.pop("corpus_options", None)  # proportions of the simulated corpus
     ssl = RunConfig(**{**base, **early})
     if positives == "ssl":
         return ssl

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .corpora import SAMPLE_RATE, Corpus, Trials
+from ssps_lib.corpora import SAMPLE_RATE, Corpus, Trials
 
 Scores = np.ndarray | Tensor | Sequence[float]
 CONVENTIONS = ("interpolated", "published")

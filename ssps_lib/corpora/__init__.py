@@ -6,8 +6,15 @@ from ssps_lib.corpora.corpus import SAMPLE_RATE, Corpus, Splits, read_packed, wr
 from ssps_lib.corpora.trials import Trials, make_trials, read_trials
 
 __all__ = [
-    "SAMPLE_RATE", "Corpus", "Splits", "Trials", "make_trials", "open_corpus", "read_packed",
-    "read_trials", "write_packed",
+    "SAMPLE_RATE",
+    "Corpus",
+    "Splits",
+    "Trials",
+    "make_trials",
+    "open_corpus",
+    "read_packed",
+    "read_trials",
+    "write_packed",
 ]
 
 

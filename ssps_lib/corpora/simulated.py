@@ -1,11 +1,11 @@
 """The embedded corpus: source-filter speech, rendered from a seed, no download.
 
 A *speaker* is a vocal tract and a glottis (chapter 2 draws them), a *recording* is a room, a
-microphone and a noise, an *utterance* is a sequence of phones. Excitation pulses and breath noise are
-shaped frame by frame by the resonances of the tract (short-time Fourier synthesis), then pass the
-recording's channel. Everything is batched torch and runs on CPU or GPU; all random numbers come from
-generators keyed by (seed, speaker, recording, utterance), so an utterance does not depend on the batch
-in which it is rendered.
+microphone and a noise, an *utterance* is a sequence of phones. Excitation pulses and breath noise
+are shaped frame by frame by the resonances of the tract (short-time Fourier synthesis), then pass
+the recording's channel. Everything is batched torch and runs on CPU or GPU; all random numbers come
+from generators keyed by (seed, speaker, recording, utterance), so an utterance does not depend on
+the batch in which it is rendered.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -30,27 +31,21 @@ BINS = FRAME // 2 + 1
 # Targets of an average adult tract in Hz: first to third resonance of vowels and nasals.
 VOICED = np.array(
     [
-        [280, 2250, 2900],
-        [400, 2000, 2600],
-        [550, 1800, 2500],
-        [700, 1650, 2450],
-        [750, 1200, 2500],
-        [600, 950, 2500],
-        [450, 850, 2400],
-        [320, 800, 2300],
-        [330, 1700, 2150],
-        [480, 1400, 1700],
-        [500, 1450, 2450],
-        [260, 1150, 2250],  # nasal
-        [250, 1500, 2400],  # nasal
+        [290, 2250, 2950],
+        [480, 1900, 2550],
+        [720, 1600, 2450],
+        [700, 1120, 2500],
+        [480, 880, 2450],
+        [330, 900, 2250],
+        [470, 1380, 1750],
+        [360, 1650, 2200],
+        [260, 1200, 2300],  # nasal
     ],
     np.float32,
 )
-NASAL = np.array([0.0] * 11 + [1.0] * 2, np.float32)
+NASAL = np.array([0.0] * 8 + [1.0], np.float32)
 # Unvoiced phones: centre and width of the noise band in Hz.
-FRICATIVES = np.array(
-    [[5200, 1400], [3200, 1100], [2200, 1800], [1500, 900]], np.float32
-)
+FRICATIVES = np.array([[5200, 1400], [3000, 1100], [1900, 1500]], np.float32)
 PHONES = len(VOICED) + len(FRICATIVES) + 1  # and a pause
 
 
@@ -58,8 +53,8 @@ PHONES = len(VOICED) + len(FRICATIVES) + 1  # and a pause
 class Size:
     """Proportions of a simulated corpus; all durations in seconds, levels in dB.
 
-    `traits` scales how far apart voices lie, `channel` how strongly a recording marks its utterances
-    (0 = none), `drift` how much a voice varies from one recording to the next.
+    `traits` scales how far apart voices lie, `channel` how strongly a recording marks its
+    utterances (0 = none), `drift` how much a voice varies from one recording to the next.
     """
 
     speakers: int = 320
@@ -82,13 +77,13 @@ class Voice:
     pitch: float  # Hz, median
     pitch_range: float  # standard deviation of log pitch
     tract: float  # ratio of all resonances (inverse tract length)
-    formants: np.ndarray  # (13, 3) ratio for each voiced phone and resonance
+    formants: np.ndarray  # (9, 3) ratio for each voiced phone and resonance
     upper: np.ndarray  # (2,) Hz, fourth and fifth resonance
     bandwidth: np.ndarray  # (3,) ratio
-    fricatives: np.ndarray  # (4, 2) ratio of centre and width
-    levels: np.ndarray  # (18,) dB, loudness of each phone
-    durations: np.ndarray  # (18,) ratio
-    habits: np.ndarray  # (18,) relative frequency of each phone
+    fricatives: np.ndarray  # (3, 2) ratio of centre and width
+    levels: np.ndarray  # (13,) dB, loudness of each phone
+    durations: np.ndarray  # (13,) ratio
+    habits: np.ndarray  # (13,) relative frequency of each phone
     tilt: float  # dB per octave
     breath: float  # dB below the pulses
     rate: float  # phones per second
@@ -117,7 +112,7 @@ def make_voice(rng: np.random.Generator, spread: float) -> Voice:
         habits=habits / habits.sum(),
         tilt=float(-6.0 + 1.5 * spread * normal()),
         breath=float(-22.0 + 5.0 * spread * normal()),
-        rate=float(9.0 * ratio(0.15)),
+        rate=float(11.0 * ratio(0.12)),
         jitter=float(0.01 * ratio(0.5)),
     )
 
@@ -228,11 +223,11 @@ def make_score(voice: Voice, rng: np.random.Generator, frames: int) -> Score:
 
     vowels, pause = len(VOICED), PHONES - 1
     voiced, silent = phone < vowels, phone == pause
-    vowel = np.where(voiced, phone, vowels - 3)
+    vowel = np.where(voiced, phone, vowels - 2)
     friction = np.where(voiced | silent, 0, phone - vowels)
     resonances = np.concatenate(
         [
-            (VOICED * voice.formants * voice.tract)[vowel].T * np.exp(0.02 * normal((3, 1))),
+            (VOICED * voice.formants * voice.tract)[vowel].T * np.exp(0.01 * normal((3, 1))),
             np.repeat(voice.upper[:, None] * voice.tract, frames, 1),
         ]
     )
@@ -306,7 +301,10 @@ def _filter(signal: Tensor, response: Tensor) -> Tensor:
     window = torch.hann_window(FRAME, device=signal.device)
     frames = torch.stft(signal, FRAME, HOP, window=window, return_complex=True)
     return torch.istft(
-        frames * response[..., : frames.shape[-1]], FRAME, HOP, window=window,
+        frames * response[..., : frames.shape[-1]],
+        FRAME,
+        HOP,
+        window=window,
         length=signal.shape[-1],
     )
 
@@ -370,14 +368,21 @@ def render(
     def rng(*key: int) -> np.random.Generator:
         return np.random.default_rng([size.seed, *key])
 
-    voices: dict[int, Voice] = {}
+    @lru_cache(maxsize=4)  # a plan visits speakers and recordings in order
+    def voice_of(s: int) -> Voice:
+        return make_voice(rng(0, s), size.traits)
+
+    @lru_cache(maxsize=4)
+    def session(s: int, r: int) -> tuple[Voice, Channel]:
+        return drifted(voice_of(s), rng(1, s, r), size.drift), make_channel(
+            rng(2, s, r), size.channel
+        )
+
     for begin in range(0, len(plan), batch):
         scores, channels, noises, sways = [], [], [], []
         for s, r, u in plan[begin : begin + batch]:
-            if s not in voices:
-                voices[s] = make_voice(rng(0, s), size.traits)
-            voice = drifted(voices[s], rng(1, s, r), size.drift)
-            channels.append(make_channel(rng(2, s, r), size.channel))
+            voice, channel = session(s, r)
+            channels.append(channel)
             draw = rng(3, s, r, u)
             scores.append(make_score(voice, draw, frames))
             noises.append(draw.standard_normal((2, samples), np.float32))

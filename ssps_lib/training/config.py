@@ -70,7 +70,9 @@ class RunConfig:
         }
         for name, known in choices.items():
             if getattr(self, name) not in known:
-                raise ValueError(f"{name} '{getattr(self, name)}' is unknown; choose one of {known}")
+                raise ValueError(
+                    f"{name} '{getattr(self, name)}' is unknown; choose one of {known}"
+                )
         if self.clusters is not None and self.window is not None and self.window >= self.clusters:
             raise ValueError(
                 f"window M = {self.window} is not below the number of clusters K = "
@@ -112,6 +114,12 @@ class RunConfig:
         2
         """
         return replace(self, **changes)
+
+
+def with_seed(config: RunConfig, seed: int) -> RunConfig:
+    """The same run, and the run that it starts from, with another seed."""
+    parent = None if config.start_from is None else with_seed(config.start_from, seed)
+    return config.with_(seed=seed, start_from=parent)
 
 
 def from_dict(values: dict) -> RunConfig:

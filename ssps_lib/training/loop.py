@@ -1,5 +1,6 @@
 """The training loop: Algorithm 1 at the start of an epoch, Algorithm 2 in each iteration."""
 
+import hashlib
 import json
 import math
 import time
@@ -12,8 +13,8 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor
 from tqdm import tqdm
 
-from ssps_lib import analysis, draws, encoders, frameworks, positives, scorer
-from ssps_lib.augmentation import Augmentation, generated_bank
+from ssps_lib import analysis, draws, encoders, frameworks, paths, positives, scorer
+from ssps_lib.augmentation import Augmentation, Bank, cached_bank
 from ssps_lib.corpora import Splits, open_corpus
 from ssps_lib.distributed import gather
 from ssps_lib.encoders.checkpoints import save_encoder
@@ -124,12 +125,19 @@ class Trainer:
     def _build_feeder(self) -> Feeder:
         config, bank = self.config, None
         if config.augmentation != "none":
-            bank = generated_bank(self.corpus).to(self.device)
+            bank = self._open_bank().to(self.device)
         crops = tuple(config.crop * ratio for ratio in self.framework.crops)
         augmentation = Augmentation(bank, config.augmentation)
         return Feeder(
             self.corpus, crops, config.reference_crop, augmentation, config.seed, self.device
         )
+
+    def _open_bank(self) -> Bank:
+        """The generated bank of this corpus, made once and kept beside the runs."""
+        name = hashlib.sha256("".join(self.corpus.keys).encode()).hexdigest()[:12]
+        file = paths.home() / "banks" / f"{self.corpus.name}-{name}.safetensors".replace(" ", "-")
+        with self.accelerator.main_process_first():
+            return cached_bank(self.corpus, file)
 
     def _restore(self, parent: Path | None) -> None:
         own = checkpoints.find(self.folder / "checkpoint")
@@ -304,8 +312,8 @@ class Trainer:
     def _check_finite(self, total: Tensor, epoch: int, step: int) -> None:
         if not torch.isfinite(total):
             raise FloatingPointError(
-                f"the loss became {float(total)} in epoch {epoch + 1} before step {step + 1}: lower "
-                f"the learning rate ({self.config.learning_rate}) or look for broken audio; the "
+                f"the loss became {float(total)} in epoch {epoch + 1} before step {step + 1}: "
+                f"lower the learning rate ({self.config.learning_rate}) or look for broken audio; the "
                 "last good checkpoint is kept"
             )
 

@@ -1,7 +1,8 @@
 """Run records: the small, committed memory of a finished run.
 
-A record holds the config, the curves, the final scores, versions, duration and machine class as JSON,
-and beside it the few arrays that figures need. Chapters read records where the run itself is absent.
+A record holds the config, the curves, the final scores, versions, duration and machine class as
+JSON, and beside it the few arrays that figures need. Chapters read records where the run itself is
+absent.
 """
 
 import json
@@ -13,7 +14,6 @@ import numpy as np
 import torch
 
 import ssps_lib
-
 from ssps_lib import analysis, scorer
 from ssps_lib.corpora import Splits
 from ssps_lib.training.config import RunConfig
@@ -70,7 +70,7 @@ def evaluate(encoder: torch.nn.Module, splits: Splits, device: torch.device) -> 
         "eer_high": float(high),
         "min_dcf": float(scorer.min_dcf(cosines, trials.labels)),
         "trials": len(trials),
-        "test_speakers": int(len(np.unique(corpus.speakers))),
+        "test_speakers": len(np.unique(corpus.speakers)),
         "protocol": "full-length utterances, cosine, targets across recordings",
     }
     fpr, fnr, _ = scorer.det_curve(cosines, trials.labels)

@@ -11,7 +11,7 @@ import numpy as np
 from ssps_lib import paths, scorer
 from ssps_lib.encoders.checkpoints import load_encoder, save_encoder
 from ssps_lib.training import checkpoints, record
-from ssps_lib.training.config import RunConfig
+from ssps_lib.training.config import RunConfig, with_seed
 
 
 @dataclass
@@ -110,6 +110,14 @@ def run(config: RunConfig, num_processes: int = 1, use_record: bool = True) -> R
     return load(config, use_record=False)
 
 
+def replicate(
+    config: RunConfig, seeds: int, num_processes: int = 1, use_record: bool = True
+) -> list[Run]:
+    """The run with `seeds` consecutive seeds, from `config.seed` on."""
+    chosen = range(config.seed, config.seed + seeds)
+    return [run(with_seed(config, seed), num_processes, use_record) for seed in chosen]
+
+
 def train(config: RunConfig, processes: int = 1) -> None:
     """Train one run in this process, or as one of `processes` that accelerate started.
 
@@ -120,7 +128,7 @@ def train(config: RunConfig, processes: int = 1) -> None:
 
     from ssps_lib.training.loop import Trainer
 
-    AcceleratorState._reset_state(True)  # an earlier run of this process may have used another precision
+    AcceleratorState._reset_state(True)  # an earlier run may have used another precision
     folder = run_folder(config)
     folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
@@ -129,15 +137,15 @@ def train(config: RunConfig, processes: int = 1) -> None:
         parent = checkpoints.find(run_folder(config.start_from) / "checkpoint")
         if parent is None:
             raise FileNotFoundError(
-                f"run {config.start_from.name}, from which {config.name} starts, has no checkpoint: "
-                "train it first"
+                f"run {config.start_from.name}, from which {config.name} starts, has no "
+                "checkpoint: train it first"
             )
     trainer = Trainer(config, folder, parent)
     found = trainer.accelerator.num_processes
     if found != processes:
         raise RuntimeError(
-            f"{found} process(es) found each other where {processes} were asked for: start training "
-            "with `accelerate launch` (and ACCELERATE_USE_CPU=true without a GPU)"
+            f"{found} process(es) found each other where {processes} were asked for: start "
+            "training with `accelerate launch` (and ACCELERATE_USE_CPU=true without a GPU)"
         )
     trainer.train()
     if trainer.accelerator.is_main_process:
