@@ -1,6 +1,9 @@
 """What a chapter does with its parameters before anything else (book chapter 1)."""
 
-from collections.abc import Mapping
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping
 
 from ssps_lib.recipes import PRESETS
 
@@ -39,3 +42,17 @@ def _check_value(name: str, value: object, kind: type) -> None:
         raise ValueError(f"preset is {value!r}, expected one of {', '.join(PRESETS)}")
     if name == "num_processes" and value < 1:
         raise ValueError(f"num_processes is {value}, expected at least 1")
+
+
+def source(function: Callable) -> str:
+    """The code of a library function without its docstring, as a page of the book shows it.
+
+    >>> print(source(source).splitlines()[0])
+    def source(function: Callable) -> str:
+    """
+    code = textwrap.dedent(inspect.getsource(function))
+    lines, definition = code.splitlines(), ast.parse(code).body[0]
+    if ast.get_docstring(definition) is not None:
+        first = definition.body[0]
+        del lines[first.lineno - 1 : first.end_lineno]
+    return "\n".join(lines)

@@ -29,3 +29,22 @@ def test_a_bad_parameter_is_named(change, message):
 def test_no_process_is_too_few():
     with pytest.raises(ValueError, match="num_processes is 0, expected at least 1"):
         notebook.check({"__annotations__": {"num_processes": int}, "num_processes": 0})
+
+
+def outer():
+    def plain(a):
+        """Told
+        in two lines."""
+        # kept
+        return a
+
+    def bare(b):
+        return "b"
+
+    return plain, bare
+
+
+def test_source_is_shown_without_docstring_and_indentation():
+    plain, bare = outer()
+    assert notebook.source(plain) == "def plain(a):\n    # kept\n    return a"
+    assert notebook.source(bare) == 'def bare(b):\n    return "b"'
