@@ -2,13 +2,13 @@
 
 The rule that keeps the losses free of collectives: each rank gathers the embeddings of all ranks
 and computes the same loss of the *global* batch. The gradient of that loss reaches a rank only
-through its own rows, so the ranks' gradients add up to the full gradient. DistributedDataParallel averages
-over ranks, therefore `gather` multiplies by the number of ranks on the way back.
+through its own rows, so the ranks' gradients add up to the full gradient. DistributedDataParallel
+averages over ranks, therefore `gather` multiplies by the number of ranks on the way back.
 """
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def world_size() -> int:
@@ -49,3 +49,64 @@ def all_reduce_mean(x: Tensor) -> Tensor:
     x = x.detach().clone()
     dist.all_reduce(x)
     return x / world_size()
+
+
+class _Stack(torch.autograd.Function):
+    """(...) -> (W, ...), equal on all processes; on the way back their gradients are summed."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        parts = [torch.empty_like(x) for _ in range(world_size())]
+        dist.all_gather(parts, x.contiguous())
+        return torch.stack(parts)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        grad = grad.contiguous().clone()
+        dist.all_reduce(grad)
+        return grad[rank()]
+
+
+class _SynchronisedNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch normalisation with the mean and variance of the batches of all processes."""
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        if x.ndim < 2:
+            raise ValueError(f"x has shape {tuple(x.shape)}, expected (B, C) or (B, C, ...)")
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or world_size() == 1:
+            return super().forward(x)
+        self._check_input_dim(x)
+        others = [d for d in range(x.ndim) if d != 1]
+        own = torch.var_mean(x.float(), others, correction=0)
+        variances, means = _Stack.apply(torch.stack(own)).unbind(1)  # (W, C) each
+        mean = means.mean(0)
+        variance = (variances + (means - mean).square()).mean(0)
+        self._update(mean.detach(), variance.detach(), world_size() * x.numel() // x.shape[1])
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        shape = (1, -1, *[1] * (x.ndim - 2))
+        return ((x - mean.view(shape)) * scale.view(shape) + self.bias.view(shape)).to(x.dtype)
+
+    @torch.no_grad()
+    def _update(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        """Running statistics as torch's: the variance without bias."""
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
+
+
+def synchronise_norms(module: nn.Module) -> nn.Module:
+    """Let every batch norm of a module, in place, see the batches of all processes.
+
+    `torch.nn.SyncBatchNorm` needs a GPU; this one works with any backend. Parameters, buffers and
+    their names stay as they are, and with one process so does the result. All processes must have
+    batches of the same shape.
+
+    Args:
+        module: its norms are affine and keep running statistics (`nn.BatchNorm1d`, `2d`, `3d`).
+    """
+    for child in module.modules():
+        if isinstance(child, nn.modules.batchnorm._BatchNorm):
+            child.__class__ = _SynchronisedNorm
+    return module

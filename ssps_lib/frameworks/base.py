@@ -56,10 +56,16 @@ class Framework(nn.Module):
         """Embeddings of the positives (B, *embedding_shape)."""
         return self.encoder(views[1])
 
-    def forward(self, views: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Anchors and positives; ValueError where the views do not fit `crops`."""
+    def forward(self, views: list[Tensor], positive_gradient: bool = True) -> tuple[Tensor, Tensor]:
+        """Anchors and positives; ValueError where the views do not fit `crops`.
+
+        Without `positive_gradient` the positives are only values: enough where `substitute` will
+        replace all of them, at a third less work.
+        """
         self.check(views)
-        return self.anchor(views), self.positive(views)
+        z = self.anchor(views)
+        with torch.set_grad_enabled(positive_gradient and torch.is_grad_enabled()):
+            return z, self.positive(views)
 
     def check(self, views: list[Tensor]) -> None:
         """ValueError unless there is one waveform (B, T_v) per crop, of the same B."""

@@ -4,23 +4,26 @@ import hashlib
 import json
 import math
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from torch import Tensor
 from tqdm import tqdm
 
 from ssps_lib import analysis, draws, encoders, frameworks, paths, positives, scorer
 from ssps_lib.augmentation import Augmentation, Bank, cached_bank
 from ssps_lib.corpora import Splits, open_corpus
-from ssps_lib.distributed import gather
+from ssps_lib.distributed import all_reduce_mean, gather, synchronise_norms
 from ssps_lib.encoders.checkpoints import save_encoder
 from ssps_lib.training import checkpoints
 from ssps_lib.training.config import RunConfig
 from ssps_lib.training.feeder import Feeder
+
+PATIENCE = timedelta(hours=6)  # of the other processes while the main one embeds and scores
 
 
 def learning_rate(config: RunConfig, epoch: float) -> float:
@@ -46,29 +49,31 @@ class Trainer:
         config: what to train.
         folder: where checkpoints, metrics and epoch weights are written.
         parent: the finished checkpoint of `config.start_from`.
+        processes: how many train together, as a check on the launcher.
+
+    Raises:
+        RuntimeError: the number of processes differs from the one asked for.
+        ValueError: the corpus, batch, clusters and window do not fit each other.
     """
 
-    def __init__(self, config: RunConfig, folder: Path, parent: Path | None = None) -> None:
+    def __init__(
+        self, config: RunConfig, folder: Path, parent: Path | None = None, processes: int = 1
+    ) -> None:
         self.config, self.folder = config, folder
         self.accelerator = Accelerator(
             mixed_precision=config.precision,
-            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+            kwargs_handlers=[
+                DistributedDataParallelKwargs(broadcast_buffers=False),
+                InitProcessGroupKwargs(timeout=PATIENCE),
+            ],
         )
         self.device = self.accelerator.device
-        torch.manual_seed(config.seed)
+        self._check_processes(processes)
         self.splits = self._open_corpus()
         self.corpus = self.splits.train
         self.labels = torch.from_numpy(self.corpus.speakers).to(self.device)
-        if len(self.corpus) < config.batch_size:
-            raise ValueError(
-                f"batch_size is {config.batch_size} but the corpus '{self.corpus.name}' has "
-                f"{len(self.corpus)} training utterances: choose a smaller batch"
-            )
-        if config.batch_size // self.accelerator.num_processes < 2:
-            raise ValueError(
-                f"batch_size {config.batch_size} over {self.accelerator.num_processes} processes "
-                "leaves less than 2 utterances each: batch normalisation needs 2"
-            )
+        self._check_sizes()
+        torch.manual_seed(config.seed)
         self._build_model()
         self._build_positives()
         self.feeder = self._build_feeder()
@@ -76,6 +81,31 @@ class Trainer:
         self._restore(parent)
 
     # -- construction ---------------------------------------------------------------------------
+
+    def _check_processes(self, expected: int) -> None:
+        found, batch = self.accelerator.num_processes, self.config.batch_size
+        if found != expected:
+            raise RuntimeError(
+                f"{found} process(es) found each other where {expected} were asked for: start "
+                "training with `accelerate launch` (and ACCELERATE_USE_CPU=true without a GPU)"
+            )
+        if batch % found or batch // found < 2:
+            raise ValueError(
+                f"batch_size is {batch}, a multiple of {found} processes and at least 2 "
+                "utterances for each of them are needed: choose another batch"
+            )
+
+    def _check_sizes(self) -> None:
+        config, n = self.config, len(self.corpus)
+        where = f"the corpus '{self.corpus.name}' has {n} training utterances"
+        if config.batch_size > n:
+            raise ValueError(
+                f"batch_size is {config.batch_size} but {where}: choose a smaller batch"
+            )
+        if config.positives.startswith("ssps") and (config.clusters or 0) > n:
+            raise ValueError(f"K is {config.clusters} clusters but {where}: lower K")
+        if config.positives == "ssps-nn" and config.window >= n:
+            raise ValueError(f"M is {config.window} neighbours but {where}: lower M")
 
     def _open_corpus(self) -> Splits:
         with self.accelerator.main_process_first():
@@ -89,6 +119,8 @@ class Trainer:
             options["classes"] = int(self.corpus.speakers.max()) + 1
         encoder = encoders.build(config.encoder, **config.encoder_options)
         self.framework = frameworks.build(config.framework, encoder, **options)
+        if self.accelerator.num_processes > 1 and self.framework.synchronised_norms:
+            synchronise_norms(self.framework)
         groups = self.framework.parameter_groups(config.weight_decay)
         if config.optimizer == "adam":
             optimizer = torch.optim.Adam(groups, lr=config.learning_rate)
@@ -194,7 +226,8 @@ class Trainer:
             if step % 50 == 49:
                 self._check_finite(totals["loss"], epoch, step)
         self._check_finite(totals["loss"], epoch, len(batches))
-        values = {name: float(total) / len(batches) for name, total in totals.items()}
+        means = all_reduce_mean(torch.stack(list(totals.values()))) / len(batches)
+        values = dict(zip(totals, means.tolist(), strict=True))
         if self.bootstraps:
             values.update(self.observer.result())
         values["learning_rate"] = self.optimizer.param_groups[0]["lr"]
@@ -209,7 +242,8 @@ class Trainer:
         if self.sampler.from_audio:
             drawn = np.where(pos.cpu() >= 0, pos.cpu(), index)
         with self.accelerator.autocast():
-            z, z_pos = self.model(self.feeder.views(epoch, index, drawn))
+            views = self.feeder.views(epoch, index, drawn)
+            z, z_pos = self.model(views, positive_gradient=not self._all_found(pos))
             z_ssps = z_pos
             if self.bootstraps:
                 rows = self.sampler.retrieve(pos, self.positive_queue)
@@ -223,6 +257,10 @@ class Trainer:
             self.observer.update(torch.from_numpy(index).to(self.device), pos)
             self._insert(batch, self.reference(epoch, index), framework.queued(z_pos))
         return observed
+
+    def _all_found(self, pos: Tensor) -> bool:
+        """Whether Q' gives all positives of the global batch, so that view 2 needs no gradient."""
+        return self.bootstraps and float(all_reduce_mean((pos >= 0).float().mean())) == 1
 
     def sample(self, epoch: int, index: np.ndarray) -> Tensor:
         """pos(i) of each utterance (B,), -1 where it is empty."""
@@ -313,8 +351,8 @@ class Trainer:
         if not torch.isfinite(total):
             raise FloatingPointError(
                 f"the loss became {float(total)} in epoch {epoch + 1} before step {step + 1}: "
-                f"lower the learning rate ({self.config.learning_rate}) or look for broken audio; the "
-                "last good checkpoint is kept"
+                f"lower the learning rate ({self.config.learning_rate}) or look for broken audio; "
+                "the last good checkpoint is kept"
             )
 
     def _save(self) -> None:

@@ -140,13 +140,7 @@ def train(config: RunConfig, processes: int = 1) -> None:
                 f"run {config.start_from.name}, from which {config.name} starts, has no "
                 "checkpoint: train it first"
             )
-    trainer = Trainer(config, folder, parent)
-    found = trainer.accelerator.num_processes
-    if found != processes:
-        raise RuntimeError(
-            f"{found} process(es) found each other where {processes} were asked for: start "
-            "training with `accelerate launch` (and ACCELERATE_USE_CPU=true without a GPU)"
-        )
+    trainer = Trainer(config, folder, parent, processes)
     trainer.train()
     if trainer.accelerator.is_main_process:
         finish(trainer, time.perf_counter() - started)
