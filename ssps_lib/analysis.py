@@ -3,7 +3,7 @@
 Observers read speaker and recording labels, which no sampler and no self-supervised loss ever does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -254,3 +254,25 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
 
     half = t.ppf(0.975, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x))
     return float(x.mean()), float(half)
+
+
+def mean_curve(
+    metrics: Sequence[Mapping[str, np.ndarray]], name: str
+) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Mean and range of a metric over runs with other seeds, where all of them observed it.
+
+    Args:
+        metrics: of each run, curves of (E,) values by name, "epoch" among them.
+        name: of the metric.
+
+    Returns:
+        Epochs, means, and (lowest, highest) values, each (E',) with E' <= E.
+
+    >>> first = {"epoch": np.array([1, 2]), "loss": np.array([3.0, np.nan])}
+    >>> mean_curve([first, {"epoch": np.array([1, 2]), "loss": np.array([5.0, 1.0])}], "loss")
+    (array([1]), array([4.]), (array([3.]), array([5.])))
+    """
+    values = np.stack([np.asarray(curves[name], float) for curves in metrics])
+    seen = ~np.isnan(values).any(axis=0)
+    values, epochs = values[:, seen], np.asarray(metrics[0]["epoch"])[seen]
+    return epochs, values.mean(axis=0), (values.min(axis=0), values.max(axis=0))
