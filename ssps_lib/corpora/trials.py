@@ -1,9 +1,12 @@
 """Verification trials in VoxCeleb's format: `1|0 fileA fileB`, 1 for the same speaker."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from ssps_lib.corpora.faults import listed
 
 
 @dataclass
@@ -32,24 +35,36 @@ def read_trials(path: Path, keys: np.ndarray) -> Trials:
     """Read a trial list whose files are `keys` of a corpus.
 
     Raises:
-        ValueError: a malformed line or an unknown file, with the line's number.
+        ValueError: malformed lines and unknown files, all of them with their line numbers.
     """
-    position = {key: i for i, key in enumerate(keys)}
-    rows = []
-    for number, line in enumerate(Path(path).read_text().splitlines(), 1):
+    rows, faults = parse_trials(path, keys)
+    if faults:
+        raise ValueError(f"{path} has {len(faults)} faults:\n{listed(faults)}")
+    return Trials(*rows.T)
+
+
+def parse_trials(path: Path, keys: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """The sound lines of a trial list and the faults of the others.
+
+    Returns:
+        (T, 3) int64 rows (label, first, second), positions in `keys`, and one text a fault.
+    """
+    position = {str(key): i for i, key in enumerate(keys)}
+    name, rows, faults = Path(path).name, [], []
+    for number, line in enumerate(Path(path).read_text(errors="replace").splitlines(), 1):
         parts = line.split()
         if not parts:
             continue
         if len(parts) != 3 or parts[0] not in ("0", "1"):
-            raise ValueError(f"{path}, line {number}: '{line}' is not '1|0 fileA fileB'")
+            faults.append(f"{name}, line {number}: '{line}' is not '1|0 fileA fileB'")
+            continue
         unknown = [key for key in parts[1:] if key not in position]
-        if unknown:
-            raise ValueError(f"{path}, line {number}: '{unknown[0]}' is not in the corpus")
-        rows.append((int(parts[0]), position[parts[1]], position[parts[2]]))
-    if not rows:
-        raise ValueError(f"{path} holds no trial; expected lines '1|0 fileA fileB'")
-    label, first, second = np.asarray(rows, np.int64).T
-    return Trials(label, first, second)
+        faults += [f"{name}, line {number}: '{key}' is not in the corpus" for key in unknown]
+        if not unknown:
+            rows.append((int(parts[0]), position[parts[1]], position[parts[2]]))
+    if not rows and not faults:
+        faults.append(f"{name} holds no trial; expected lines '1|0 fileA fileB'")
+    return np.asarray(rows, np.int64).reshape(-1, 3), faults
 
 
 def make_trials(

@@ -1,0 +1,52 @@
+"""Simulated sessions: recordings without session labels pass one simulated channel each.
+
+Corpora of read speech often hold one session for each speaker. Giving blocks of their utterances a
+room, a microphone and a noise of their own makes the structure that Section III is about; results
+on such a corpus must say "simulated sessions" (book chapter on real speech).
+"""
+
+import hashlib
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from ssps_lib.corpora.corpus import SAMPLE_RATE
+from ssps_lib.corpora.simulated import Channel, make_channel, record
+
+
+class Sessions:
+    """One channel for each recording, the same whenever and in whatever order it is asked for.
+
+    Args:
+        strength: how strongly a recording marks its utterances (`Size.channel`): 0 dry, 1 the
+            simulated corpus's.
+        seed: another seed gives other rooms, microphones and noises.
+    """
+
+    def __init__(self, strength: float = 1.0, seed: int = 1) -> None:
+        if strength < 0:
+            raise ValueError(f"channel is {strength}, a strength of 0 or more is needed")
+        self.strength, self.seed = strength, seed
+        self.channel = lru_cache(maxsize=64)(self._make_channel)
+
+    def _rng(self, name: str) -> np.random.Generator:
+        digest = hashlib.sha256(name.encode()).digest()
+        return np.random.default_rng([self.seed, int.from_bytes(digest[:8], "big")])
+
+    def _make_channel(self, recording: str) -> Channel:
+        return make_channel(self._rng(f"channel {recording}"), self.strength)
+
+    def __call__(self, samples: np.ndarray, key: str) -> np.ndarray:
+        """Send an utterance (T,) in [-1, 1] at 16 kHz through its recording's channel.
+
+        `key` is `<speaker>/<recording>/<utterance>`: the first two name the channel, all of it the
+        noise. The result has the loudness of the simulated corpus.
+        """
+        rng = self._rng(key)
+        noise = rng.standard_normal((1, len(samples)), np.float32)
+        sway = rng.standard_normal((1, 3 * len(samples) // SAMPLE_RATE + 2), np.float32)
+        channel = self.channel("/".join(key.split("/")[:2]))
+        speech = torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None]
+        noisy = record(speech, [channel], torch.from_numpy(noise), torch.from_numpy(sway))
+        return noisy[0].clamp(-1, 1).numpy()
