@@ -30,9 +30,9 @@ COMMON = {
     },
     "mini": {
         "corpus_options": {"speakers": 256, "recordings": 12, "utterances": 2},
-        "epochs": 20, "batch_size": 32, "learning_rate": 1e-3, "decay": 0.93, "decay_every": 1,
+        "epochs": 14, "batch_size": 32, "learning_rate": 1e-3, "decay": 0.95, "decay_every": 1,
         "crop": 1.5, "reference_crop": 4.0, "augmentation": "reverb+noise",
-        "average_last": 3, "observe_every": 2,
+        "average_last": 3, "observe_every": 3,
     },
     "smoke": {
         "corpus_options": {
@@ -59,11 +59,11 @@ FRAMEWORK = {
 }  # fmt: skip
 
 # Epochs that a run with other positives adds to the SSL run (IV-D), by encoder for the paper.
-EXTRA_EPOCHS = {"smoke": 1, "mini": 10, "paper": 20}
+EXTRA_EPOCHS = {"smoke": 1, "mini": 6, "paper": 20}
 
 # K and M by size: about four clusters for each speaker, and one neighbour.
 CLUSTERS = {"smoke": 48, "mini": 1024, "paper": 25_000}
-NEAREST = {"smoke": 3, "mini": 10, "paper": 50}
+NEAREST = {"smoke": 3, "mini": 5, "paper": 50}
 
 
 def recipe(

@@ -61,12 +61,12 @@ class Size:
     recordings: int = 12
     utterances: int = 2
     seconds: float = 4.0
-    dev_speakers: int = 40
+    dev_speakers: int = 60
     test_speakers: int = 80
     test_recordings: int = 6
-    traits: float = 1.0
-    channel: float = 1.0
-    drift: float = 0.3
+    traits: float = 1.6
+    channel: float = 1.2
+    drift: float = 0.1
     seed: int = 1
 
 
@@ -156,7 +156,7 @@ def make_channel(rng: np.random.Generator, strength: float) -> Channel:
     normal, uniform = rng.standard_normal, rng.uniform
     time = np.arange(RESPONSE) / SAMPLE_RATE
     reverberation = 0.05 + 0.55 * uniform() ** 1.5  # seconds to -60 dB
-    direct_db = uniform(0.0, 14.0)
+    direct_db = uniform(1.0, 14.0)
     tail = normal(RESPONSE) * 10 ** (-3 * time / reverberation)
     tail[: int(uniform(16, 80))] = 0.0
     tail *= strength * 10 ** (-direct_db / 20) / max(np.linalg.norm(tail), 1e-9)
@@ -179,7 +179,7 @@ def make_channel(rng: np.random.Generator, strength: float) -> Channel:
         for _ in range(3)
     )
     noise_db = slope * np.log2(np.maximum(grid, 60) / 1000) + bumps
-    snr = uniform(8.0, 28.0) - 20 * math.log10(max(strength, 1e-3)) * 0.5
+    snr = uniform(10.0, 30.0) - 20 * math.log10(max(strength, 1e-3)) * 0.5
     return Channel(
         (response / np.linalg.norm(response)).astype(np.float32),
         10 ** (noise_db / 20).astype(np.float32),
