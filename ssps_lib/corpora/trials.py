@@ -72,23 +72,65 @@ def make_trials(
 ) -> Trials:
     """Balanced trials: targets cross recordings, as many non-targets as targets.
 
+    Every possible pair is as likely as any other of its kind, and none comes twice. Only pairs of
+    one speaker are ever enumerated, so that large corpora need little memory.
+
     Args:
         speakers, recordings: (N,) labels.
-        targets_per_speaker: number of target trials of each speaker with two recordings or more.
+        targets_per_speaker: number of target trials of each speaker, or all of them if fewer.
+
+    Raises:
+        ValueError: no speaker has two recordings.
     """
     rng = np.random.default_rng(seed)
-    a, b = np.triu_indices(len(speakers), 1)
-    same = speakers[a] == speakers[b]
-    target = np.flatnonzero(same & (recordings[a] != recordings[b]))
-    if len(target) == 0:
+    members = [np.flatnonzero(speakers == speaker) for speaker in np.unique(speakers)]
+    first, second = _target_pairs(members, recordings)
+    if len(first) == 0:
         raise ValueError("no speaker has two recordings: no target trial can cross recordings")
-    shuffled = rng.permutation(target)
-    order = np.argsort(speakers[a[shuffled]], kind="stable")
-    sorted_speakers = speakers[a[shuffled[order]]]
-    rank = np.arange(len(order)) - np.searchsorted(sorted_speakers, sorted_speakers)
-    target = np.sort(shuffled[order[rank < targets_per_speaker]])
-    other = np.flatnonzero(~same)
-    other = np.sort(rng.choice(other, min(len(target), len(other)), replace=False))
-    chosen = np.concatenate([target, other])
-    label = np.repeat([1, 0], [len(target), len(other)]).astype(np.int64)
-    return Trials(label, a[chosen], b[chosen])
+    shuffled = rng.permutation(len(first))
+    order = shuffled[np.argsort(speakers[first[shuffled]], kind="stable")]
+    grouped = speakers[first[order]]
+    rank = np.arange(len(order)) - np.searchsorted(grouped, grouped)  # within the speaker
+    chosen = np.sort(order[rank < targets_per_speaker])
+    others = _pairs(len(speakers)) - sum(_pairs(len(group)) for group in members)
+    ranks = np.sort(rng.choice(others, min(len(chosen), others), replace=False))
+    a, b = _nontarget_pairs(members, ranks)
+    label = np.repeat([1, 0], [len(chosen), len(ranks)]).astype(np.int64)
+    return Trials(label, np.append(first[chosen], a), np.append(second[chosen], b))
+
+
+def _pairs(n: int) -> int:
+    return n * (n - 1) // 2
+
+
+def _target_pairs(members: list[np.ndarray], recordings: np.ndarray) -> tuple:
+    """All pairs a < b of one speaker's utterances from two recordings, sorted by a, then b."""
+    pairs = []
+    for group in members:
+        i, j = np.triu_indices(len(group), 1)
+        a, b = group[i], group[j]
+        across = recordings[a] != recordings[b]
+        pairs.append(np.stack([a[across], b[across]]))
+    a, b = np.concatenate(pairs, axis=1)
+    order = np.lexsort((b, a))
+    return a[order], b[order]
+
+
+def _nontarget_pairs(members: list[np.ndarray], ranks: np.ndarray) -> tuple:
+    """The pairs a < b of two speakers that have these ranks when sorted by a, then b."""
+    n = sum(map(len, members))
+    group = np.empty(n, np.int64)  # speaker of each utterance
+    place = np.empty(n, np.int64)  # and its place among that speaker's utterances
+    for g, rows in enumerate(members):
+        group[rows], place[rows] = g, np.arange(len(rows))
+    same_later = np.array([len(rows) for rows in members])[group] - 1 - place
+    count = n - 1 - np.arange(n) - same_later  # pairs that begin with each utterance
+    until = np.cumsum(count)
+    a = np.searchsorted(until, ranks, side="right")
+    step = ranks - (until - count)[a]  # other speakers' utterances between a and b
+    b = a + 1 + step
+    for row, (i, k) in enumerate(zip(a, step, strict=True)):
+        later = members[group[i]][place[i] + 1 :]
+        passed = later - i - 1 - np.arange(len(later))  # others before each of the same speaker
+        b[row] += np.searchsorted(passed, k, side="right")
+    return a, b
