@@ -35,7 +35,7 @@ class Claim:
 
     >>> claim = Claim("a", "EER", "%", (9.0, 11.0, 16.0), low=5, high=15, paper=6.3)
     >>> claim.target, claim.met, claim.holds
-    ('5 to 15 %', (True, True, False), False)
+    ('5 to 15', (True, True, False), False)
     """
 
     letter: str
@@ -58,14 +58,12 @@ class Claim:
 
     @property
     def target(self) -> str:
-        """The bounds in words."""
+        """The bounds as they are written."""
         if math.isinf(self.high):
-            words = f"{self.low:g} or more"
-        elif math.isinf(self.low):
-            words = f"{self.high:g} or less"
-        else:
-            words = f"{self.low:g} to {self.high:g}"
-        return f"{words} {self.unit}".strip()
+            return f"≥ {self.low:g}"
+        if math.isinf(self.low):
+            return f"≤ {self.high:g}"
+        return f"{self.low:g} to {self.high:g}"
 
     def row(self) -> dict[str, str]:
         """The claim as a line of a table, all in words."""

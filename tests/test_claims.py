@@ -80,10 +80,10 @@ def test_published_values_meet_the_targets_of_the_book():
             assert claim.low <= claim.paper <= claim.high, claim.text
 
 
-def test_bounds_in_words():
-    assert Claim("x", "", "", (1.0,), low=0.4).target == "0.4 or more"
-    assert Claim("x", "", "", (1.0,), high=0.1).target == "0.1 or less"
-    assert Claim("x", "", "%", (1.0,), low=5, high=15).target == "5 to 15 %"
+def test_bounds_as_written():
+    assert Claim("x", "", "", (1.0,), low=0.4).target == "≥ 0.4"
+    assert Claim("x", "", "", (1.0,), high=0.1).target == "≤ 0.1"
+    assert Claim("x", "", "%", (1.0,), low=5, high=15).target == "5 to 15"
 
 
 def test_a_row_of_one_seed_has_no_interval():
