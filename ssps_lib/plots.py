@@ -114,6 +114,9 @@ def curves(
         ax.annotate("SSPS starts", (start, 0.98), xycoords=("data", "axes fraction"), va="top",
                     xytext=(4, 0), textcoords="offset points", fontsize=9)  # fmt: skip
     ax.set(xlabel=xlabel, ylabel=ylabel)
+    if xlabel == "epoch":
+        whole = mpl.ticker.MaxNLocator("auto", integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
+        ax.xaxis.set_major_locator(whole)
     _legend(ax)
     return ax
 
