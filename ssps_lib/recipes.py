@@ -45,21 +45,58 @@ COMMON = {
     },
 }  # fmt: skip
 
-# What a framework changes (IV-C1 to IV-C5).
+# What a framework changes (IV-C1 to IV-C5). The paper's options are the defaults of the classes.
+# `mini` and `smoke` follow four rules: (1) projector and head are as wide for their representation
+# as the paper's for 512; (2) prototypes and DINO's outputs are as many for each speaker, and SwAV's
+# queue as long for each prototype; (3) memories of the past, MoCo's queue and the momenta, reach as
+# far back in an epoch; (4) spans of epochs are the same part of the training, at least one epoch.
+# Learning rates, temperatures, weights and the clipped norm stay; DINO has half the batch.
+# DINO's frames last 1, its global ones 2 `crop`. Paper: 40 Hamming-windowed bands for all; the
+# published DINO runs have encoder_options={"n_mels": 80, "window": "hann"}.
+DINO = {
+    "optimizer": "sgd", "learning_rate": 0.2, "schedule": "cosine", "weight_decay": 5e-5,
+    "clip_norm": 3.0, "augmentation": "dino",
+}  # fmt: skip
 FRAMEWORK = {
     "paper": {
+        "dino": {**DINO, "epochs": 80, "batch_size": 128, "warmup_epochs": 10},
+    },
+    "mini": {
+        "moco": {"framework_options": {"queue_size": 384, "momentum": 0.978}},
+        "swav": {
+            "framework_options": {
+                "prototypes": 128, "hidden": 512, "dim": 128, "queue_size": 160, "queue_start": 2,
+            },
+        },
+        "vicreg": {"framework_options": {"hidden": 512, "dim": 128}},
         "dino": {
-            "epochs": 80, "batch_size": 128, "optimizer": "sgd", "learning_rate": 0.2,
-            "schedule": "cosine", "warmup_epochs": 10, "weight_decay": 5e-5, "clip_norm": 3.0,
-            "augmentation": "dino",
+            **DINO, "epochs": 11, "batch_size": 16, "warmup_epochs": 2,
+            "framework_options": {
+                "hidden": 512, "bottleneck": 64, "outputs": 2816, "momentum": 0.911,
+            },
         },
     },
-    "mini": {},
-    "smoke": {},
+    "smoke": {
+        "moco": {"framework_options": {"queue_size": 32, "momentum": 0.9}},
+        "swav": {
+            "framework_options": {
+                "prototypes": 12, "hidden": 128, "dim": 32, "queue_size": 16, "queue_start": 1,
+            },
+        },
+        "vicreg": {"framework_options": {"hidden": 128, "dim": 32}},
+        "dino": {
+            **DINO, "batch_size": 8, "warmup_epochs": 1, "crop": 0.75,
+            "framework_options": {
+                "hidden": 128, "bottleneck": 16, "outputs": 256, "momentum": 0.9,
+            },
+        },
+    },
 }  # fmt: skip
 
-# Epochs that a run with other positives adds to the SSL run (IV-D), by encoder for the paper.
+# Epochs that a run with other positives adds to the SSL run (IV-D). The paper's hyper-parameter
+# search, which is its only use of Fast ResNet-34 with SSPS, adds 10.
 EXTRA_EPOCHS = {"smoke": 1, "mini": 6, "paper": 20}
+SEARCH_EPOCHS = 10
 
 # K and M by size: about four clusters for each speaker, and one neighbour.
 CLUSTERS = {"smoke": 48, "mini": 1024, "paper": 25_000}
@@ -77,21 +114,33 @@ def recipe(
 
     A run with positives "ssl" is the SSL training itself. Any other run continues it by
     `EXTRA_EPOCHS`, and `positives="ssl-continued"` continues it with the same positives, the fair
-    comparison. The supervised framework is trained from its first epoch with labels.
+    comparison. The supervised framework is trained with labels from its first epoch, without
+    positives.
+
+    Learning rate and momentum of DINO follow one schedule over the SSL training and its
+    continuation, as in the published runs (80 + 20 epochs): warm-up, then a cosine that really ends
+    at 1e-5 with the last of the 100. The SSL run stops before that, at 0.0234, so the fair
+    comparison is again `positives="ssl-continued"`.
 
     Args:
-        changes: fields of `RunConfig` that replace the recipe's. Clusters, window, candidates,
-            positive queue and augmentation of a continued run leave its SSL training as it is
-            (Table V: the published runs without augmentation start from an augmented one); all
-            others concern the SSL training as well.
+        changes: fields of `RunConfig` that replace the recipe's (`framework_options` are added to
+            the recipe's). Clusters, window, candidates, positive queue and augmentation of a
+            continued run leave its SSL training as it is (Table V: the published runs without
+            augmentation start from an augmented one); all others concern the SSL training as well.
 
     Raises:
-        ValueError: an unknown framework, positives, encoder, preset or field.
+        ValueError: an unknown framework, positives, encoder, preset or field; positives for the
+            supervised framework, which has none.
     """
     _check("preset", preset, PRESETS)
     _check("framework", framework, FRAMEWORKS)
     _check("positives", positives, (*POSITIVES, "ssl-continued"))
     _check("encoder", encoder, tuple(ENCODERS[preset]))
+    if framework == "supervised" and positives not in ("ssl", "ssl-continued"):
+        raise ValueError(
+            f"positives '{positives}' were asked of the supervised framework, which has none: "
+            "leave positives at 'ssl', or choose a self-supervised framework"
+        )
     unknown = set(changes) - set(RunConfig.__dataclass_fields__)
     if unknown:
         raise ValueError(f"a run has no option '{sorted(unknown)[0]}': check the spelling")
@@ -108,23 +157,39 @@ def recipe(
     }
     if early.get("corpus", "simulated") != "simulated":
         base.pop("corpus_options", None)  # proportions of the simulated corpus
-    ssl = RunConfig(**{**base, **early})
+    merged = {**base, **early}
+    merged["framework_options"] = {
+        **base.get("framework_options", {}), **early.get("framework_options", {}),
+    }  # fmt: skip
+    ssl = RunConfig(**merged)
+    extra = _extra_epochs(preset, encoder)
+    if ssl.schedule == "cosine" and ssl.schedule_epochs is None:
+        ssl = ssl.with_(schedule_epochs=ssl.epochs + extra)
     if positives == "ssl":
         return ssl
-    chosen = {}
-    if positives.startswith("ssps-clustering"):
-        chosen = {"clusters": CLUSTERS[preset], "window": 1}
-        if preset == "paper":
-            chosen["positive_queue"] = CLUSTERS[preset]  # |Q'| = K (Section IV-D)
-    elif positives == "ssps-nn":
-        chosen = {"window": NEAREST[preset]}
     continued = {
-        **chosen,
+        **_positives(positives, preset, changes),
         "positives": "ssl" if positives == "ssl-continued" else positives,
-        "epochs": EXTRA_EPOCHS[preset],
+        "epochs": extra,
         "start_from": ssl,
     }
     return ssl.with_(**{**continued, **{k: v for k, v in changes.items() if k in late}})
+
+
+def _extra_epochs(preset: str, encoder: str) -> int:
+    search = preset == "paper" and encoder == "fast_resnet34"
+    return SEARCH_EPOCHS if search else EXTRA_EPOCHS[preset]
+
+
+def _positives(positives: str, preset: str, changes: dict) -> dict:
+    """K, M and |Q'|: N for SSPS-NN, K for SSPS-Clustering (IV-D); N where N is small."""
+    if positives == "ssps-nn":
+        return {"window": NEAREST[preset]}
+    if not positives.startswith("ssps-clustering"):
+        return {}
+    clusters = changes.get("clusters", CLUSTERS[preset])
+    queue = {"positive_queue": clusters} if preset == "paper" else {}
+    return {"clusters": clusters, "window": 1, **queue}
 
 
 def _check(what: str, value: str, known: tuple[str, ...]) -> None:

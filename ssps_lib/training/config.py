@@ -43,6 +43,7 @@ class RunConfig:
     warmup_epochs: int = 0  # with `schedule="cosine"`
     schedule: str = "step"  # or "cosine", from the learning rate to `final_learning_rate`
     final_learning_rate: float = 1e-5
+    schedule_epochs: int | None = None  # that cosines span, to be cut short; `last_epoch` if None
     weight_decay: float = 0.0
     clip_norm: float | None = None  # global norm of the gradient
     precision: str = "no"  # "bf16" for autocast
@@ -79,6 +80,12 @@ class RunConfig:
                 f"{self.clusters}: a cluster has K - 1 neighbours"
             )
 
+        if self.schedule_epochs is not None and self.schedule_epochs < self.last_epoch:
+            raise ValueError(
+                f"schedule_epochs is {self.schedule_epochs} but training goes on to epoch "
+                f"{self.last_epoch}: let the schedule span at least the training"
+            )
+
     @property
     def first_epoch(self) -> int:
         """Epochs that `start_from` has already trained."""
@@ -89,10 +96,17 @@ class RunConfig:
         """Number of epochs the weights have seen when this run is complete."""
         return self.first_epoch + self.epochs
 
+    @property
+    def schedule_end(self) -> int:
+        """Epoch at which the cosines of learning rate and momentum end."""
+        return self.schedule_epochs or self.last_epoch
+
     def to_dict(self) -> dict:
         """Plain values; the corpus by its name, so that a config names no path of a machine."""
         values = asdict(self)
         values["corpus"] = Path(self.corpus).name
+        if self.schedule_epochs is None:  # a later field: runs without it keep their names
+            del values["schedule_epochs"]
         values["start_from"] = None if self.start_from is None else self.start_from.to_dict()
         return values
 

@@ -30,13 +30,14 @@ def learning_rate(config: RunConfig, epoch: float) -> float:
     """Learning rate at an epoch counted from the first SSL epoch (Section IV-C).
 
     "step" multiplies by `decay` every `decay_every` epochs; "cosine" warms up linearly and ends at
-    `final_learning_rate` with the last epoch.
+    `final_learning_rate` with the last epoch, or at `schedule_epochs` where a run is only the
+    first part of a schedule.
     """
     if config.schedule == "step":
         return config.learning_rate * config.decay ** (int(epoch) // config.decay_every)
     if epoch < config.warmup_epochs:
         return config.learning_rate * epoch / config.warmup_epochs
-    span = max(config.last_epoch - config.warmup_epochs, 1)
+    span = max(config.schedule_end - config.warmup_epochs, 1)
     progress = min((epoch - config.warmup_epochs) / span, 1.0)
     low, high = config.final_learning_rate, config.learning_rate
     return low + (high - low) * 0.5 * (1 + math.cos(math.pi * progress))
@@ -337,7 +338,7 @@ class Trainer:
         rate = learning_rate(self.config, now)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.framework.before_step(epoch, now / self.config.last_epoch)
+        self.framework.before_step(epoch, now / self.config.schedule_end)
 
     def _optimise(self, loss: Tensor, epoch: int) -> None:
         self.optimizer.zero_grad()
