@@ -36,6 +36,9 @@ def read_audio(path: Path) -> Audio:
         raise ValueError("does not exist")
     if path.stat().st_size == 0:
         raise ValueError("is empty (0 bytes)")
+    truncated = ValueError("is truncated: its end is missing, copy it again")
+    if is_truncated(path):
+        raise truncated
     try:
         with soundfile.SoundFile(path) as file:
             rate, announced = file.samplerate, file.frames
@@ -43,8 +46,8 @@ def read_audio(path: Path) -> Audio:
     except (soundfile.SoundFileError, OSError) as error:
         reason = str(error).strip().rstrip(".").replace(str(path), "file").replace("\n", " ")
         raise ValueError(f"cannot be read: damaged, or not audio ({reason})") from None
-    if len(frames) < 0.95 * announced or is_truncated(path):
-        raise ValueError("is truncated: its end is missing, copy it again")
+    if len(frames) < 0.95 * announced:
+        raise truncated
     if len(frames) < SHORTEST * rate:
         raise ValueError(f"lasts {len(frames) / rate:.2f} s, at least {SHORTEST} s are needed")
     if not np.isfinite(frames).all():

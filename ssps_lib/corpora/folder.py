@@ -142,7 +142,7 @@ class _Packer:
         return to_int16(audio.samples)
 
     def _raise_faults(self) -> None:
-        faults = self.table.faults + ([] if self.skip_faulty else self.faulty)
+        faults = self.table.faults + ([] if self.skip_faulty else sorted(self.faulty))
         if faults:
             advice = "" if self.table.faults else "; skip_faulty=True leaves faulty files out"
             raise ValueError(

@@ -14,6 +14,8 @@ import torch
 from ssps_lib.corpora.corpus import SAMPLE_RATE
 from ssps_lib.corpora.simulated import Channel, make_channel, record
 
+STEP = 4096  # lengths are filled up to a multiple, whose Fourier transforms are fast
+
 
 class Sessions:
     """One channel for each recording, the same whenever and in whatever order it is asked for.
@@ -44,9 +46,10 @@ class Sessions:
         noise. The result has the loudness of the simulated corpus.
         """
         rng = self._rng(key)
-        noise = rng.standard_normal((1, len(samples)), np.float32)
-        sway = rng.standard_normal((1, 3 * len(samples) // SAMPLE_RATE + 2), np.float32)
+        size = -(-len(samples) // STEP) * STEP
+        noise = rng.standard_normal((1, size), np.float32)
+        sway = rng.standard_normal((1, 3 * size // SAMPLE_RATE + 2), np.float32)
         channel = self.channel("/".join(key.split("/")[:2]))
-        speech = torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None]
+        speech = torch.from_numpy(np.resize(samples, (1, size)))  # its beginning fills it up
         noisy = record(speech, [channel], torch.from_numpy(noise), torch.from_numpy(sway))
-        return noisy[0].clamp(-1, 1).numpy()
+        return noisy[0, : len(samples)].clamp(-1, 1).numpy()
