@@ -65,12 +65,12 @@ FRAMEWORK = {
         "moco": {"framework_options": {"queue_size": 384, "momentum": 0.978}},
         "swav": {
             "framework_options": {
-                "prototypes": 128, "hidden": 512, "dim": 128, "queue_size": 160, "queue_start": 2,
+                "prototypes": 128, "hidden": 512, "dim": 128, "queue_size": 160, "queue_start": 1,
             },
         },
         "vicreg": {"framework_options": {"hidden": 512, "dim": 128}},
         "dino": {
-            **DINO, "epochs": 11, "batch_size": 16, "warmup_epochs": 2,
+            **DINO, "epochs": 4, "batch_size": 16, "warmup_epochs": 1,
             "framework_options": {
                 "hidden": 512, "bottleneck": 64, "outputs": 2816, "momentum": 0.911,
             },

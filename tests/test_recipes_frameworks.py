@@ -184,9 +184,9 @@ def test_mini_keeps_the_paper_s_proportions():
 
 def test_mini_keeps_the_paper_s_spans_of_training():
     epochs, run = COMMON["mini"]["epochs"], recipe("dino", "ssps-nn", preset="mini")
-    assert built("swav", "mini").queue_start == round(0.15 * epochs)
+    assert built("swav", "mini").queue_start == max(1, round(0.15 * epochs))
     assert run.start_from.epochs == round(0.8 * epochs)
-    assert run.warmup_epochs == round(0.1 * run.schedule_end)
+    assert run.warmup_epochs == max(1, round(0.1 * run.schedule_end))
     assert run.batch_size == COMMON["mini"]["batch_size"] / 2
 
 
