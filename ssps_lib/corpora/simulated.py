@@ -5,7 +5,8 @@ microphone and a noise, an *utterance* is a sequence of phones. Excitation pulse
 are shaped frame by frame by the resonances of the tract (short-time Fourier synthesis), then pass
 the recording's channel. Everything is batched torch and runs on CPU or GPU; all random numbers come
 from generators keyed by (seed, speaker, recording, utterance), so an utterance does not depend on
-the batch in which it is rendered.
+the batch in which it is rendered, save for the rounding of the last bit. Shapes: B utterances of T
+samples at 16 kHz and L = T // HOP + 1 frames.
 """
 
 import hashlib
@@ -51,10 +52,12 @@ PHONES = len(VOICED) + len(FRICATIVES) + 1  # and a pause
 
 @dataclass(frozen=True)
 class Size:
-    """Proportions of a simulated corpus; all durations in seconds, levels in dB.
+    """Proportions of a simulated corpus (book chapter on data).
 
-    `traits` scales how far apart voices lie, `channel` how strongly a recording marks its
-    utterances (0 = none), `drift` how much a voice varies from one recording to the next.
+    `recordings` of each training speaker hold `utterances` of `seconds` each; development and test
+    speakers have `test_recordings`. Three factors without unit set the difficulty: `traits` how far
+    apart voices lie (1 = adults), `channel` how strongly a recording marks its utterances (0 = not
+    at all), `drift` how much a voice varies from one recording to the next (0 = not at all).
     """
 
     speakers: int = 320
@@ -212,7 +215,7 @@ def _smooth(tracks: np.ndarray, frames: int) -> np.ndarray:
 
 
 def make_score(voice: Voice, rng: np.random.Generator, frames: int) -> Score:
-    """Draw an utterance of `frames` frames as this speaker would say it."""
+    """Draw an utterance of L = `frames` frames (8 ms each) as this speaker would say it."""
     normal = rng.standard_normal
     frame_rate = SAMPLE_RATE / HOP
     count = int(3 * frames / frame_rate * voice.rate) + 8
@@ -314,7 +317,11 @@ def _rms(x: Tensor) -> Tensor:
 
 
 def speak(scores: list[Score], noise: Tensor) -> Tensor:
-    """Dry speech (B, T) of B scores; `noise` (B, T) is unit white noise for breath and friction."""
+    """B scores -> dry speech (B, T) of unit power.
+
+    `noise` (B, T) is unit white noise from which breath and friction are made; T sets how many
+    samples the frames of the scores are stretched over.
+    """
     samples, device = noise.shape[1], noise.device
     tract, friction = _envelope(scores, device)
 
@@ -332,9 +339,16 @@ def speak(scores: list[Score], noise: Tensor) -> Tensor:
 
 
 def record(speech: Tensor, channels: list[Channel], noise: Tensor, sway: Tensor) -> Tensor:
-    """Send dry speech (B, T) through its recordings' channels; returns (B, T) in [-1, 1].
+    """Send dry speech (B, T) through its recordings' channels.
 
-    `noise` (B, T) is unit white noise, `sway` (B, n) slow unit noise that moves its loudness.
+    Args:
+        speech: at any level; it is brought to unit power before noise and saturation.
+        channels: B recordings.
+        noise: (B, T) unit white noise, coloured and set to the channel's ratio in dB.
+        sway: (B, n) unit noise, about three values a second, that moves the noise's loudness.
+
+    Returns:
+        (B, T) with a root mean square of 1/6; the few samples beyond [-1, 1] are not clipped here.
     """
     samples, device = speech.shape[1], speech.device
 
@@ -361,7 +375,13 @@ def record(speech: Tensor, channels: list[Channel], noise: Tensor, sway: Tensor)
 def render(
     size: Size, plan: list[tuple[int, int, int]], device: str = "cpu", batch: int = 32
 ) -> Iterator[np.ndarray]:
-    """Render utterances named by (speaker, recording, utterance), in batches of (B, T) int16."""
+    """Render utterances, in batches of (B, T) int16 with T = `size.seconds` at 16 kHz.
+
+    Args:
+        plan: (speaker, recording, utterance) of each; speakers and recordings in order are fastest.
+        device: where the synthesis runs; random numbers are always drawn on the CPU.
+        batch: B, which bounds the memory.
+    """
     samples = int(size.seconds * SAMPLE_RATE)
     frames = samples // HOP + 1
 
@@ -401,7 +421,7 @@ def open_simulated(device: str = "cpu", **proportions) -> Splits:
         proportions: fields of `Size`.
 
     Raises:
-        ValueError: an unknown proportion.
+        ValueError: an unknown proportion, or one that is too small.
     """
     unknown = set(proportions) - set(Size.__dataclass_fields__)
     if unknown:
@@ -410,18 +430,25 @@ def open_simulated(device: str = "cpu", **proportions) -> Splits:
             f"known are {', '.join(Size.__dataclass_fields__)}"
         )
     size = Size(**proportions)
+    for proportion, least in LEAST.items():
+        if getattr(size, proportion) < least:
+            raise ValueError(
+                f"{proportion} is {getattr(size, proportion)}, at least {least} is needed"
+            )
     name = hashlib.sha256(json.dumps([VERSION, asdict(size)]).encode()).hexdigest()[:12]
     root = paths.home() / "corpora" / f"simulated-{name}"
-    heldout = size.dev_speakers + size.test_speakers
     parts = {
         "train": (0, size.speakers, size.recordings),
         "dev": (size.speakers, size.dev_speakers, size.test_recordings),
         "test": (size.speakers + size.dev_speakers, size.test_speakers, size.test_recordings),
     }
-    assert heldout > 0
     return Splits(*_open_parts(size, root, parts, device))
 
 
+LEAST = {
+    "speakers": 1, "recordings": 1, "utterances": 1, "seconds": 0.5,
+    "dev_speakers": 2, "test_speakers": 2, "test_recordings": 2,
+}  # fmt: skip
 VERSION = 1  # of the rendering: raise it when the same proportions sound different
 
 
