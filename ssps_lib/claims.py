@@ -14,11 +14,8 @@ from ssps_lib import paper
 from ssps_lib.analysis import mean_interval
 from ssps_lib.training import Run
 
-PLAIN = "without augmentation"  # suffix of the runs that continue without it
-NEEDED = (
-    "ssl", "ssl-continued", "ssps-nn", "ssps-clustering", "supervised",
-    f"ssl-continued {PLAIN}", f"ssps-clustering {PLAIN}",
-)  # fmt: skip
+NEEDED = ("ssl", "ssl-continued", "ssps-nn", "ssps-clustering", "supervised")
+PLAIN = tuple(f"{name} without augmentation" for name in ("ssl-continued", "ssps-clustering"))
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,8 @@ def decide(runs: Mapping[str, Sequence[Run]]) -> list[Claim]:
     """The claims (a) to (h) of the book, from its runs.
 
     Args:
-        runs: for each name in `NEEDED`, the runs of the same seeds in the same order.
+        runs: for each name in `NEEDED`, the runs of the same seeds in the same order; (g) is
+            decided where those in `PLAIN` are given too.
 
     Raises:
         ValueError: runs are missing, or their numbers of seeds differ.
@@ -95,13 +93,16 @@ def decide(runs: Mapping[str, Sequence[Run]]) -> list[Claim]:
     missing = [name for name in NEEDED if not runs.get(name)]
     if missing:
         raise ValueError(f"no runs of {', '.join(missing)}: the claims compare {len(NEEDED)} kinds")
-    counts = {name: len(runs[name]) for name in NEEDED}
+    names = [*NEEDED, *(PLAIN if all(runs.get(name) for name in PLAIN) else ())]
+    counts = {name: len(runs[name]) for name in names}
     if len(set(counts.values())) > 1:
         raise ValueError(
             f"kinds of runs with different numbers of seeds cannot be paired: {counts}"
         )
-    eer = {name: np.array([run.eer for run in runs[name]]) for name in NEEDED}
-    return [*_levels(runs, eer), *_bootstrap(runs), *_gains(runs, eer), *_neighbours(runs, eer)]
+    eer = {name: np.array([run.eer for run in runs[name]]) for name in names}
+    plain = _augmentation(eer) if PLAIN[0] in eer else []
+    gains = _gains(runs, eer)
+    return [*_levels(runs, eer), *_bootstrap(runs), *gains, *plain, *_neighbours(runs, eer)]
 
 
 def _levels(runs: Mapping, eer: Mapping) -> list[Claim]:
@@ -131,25 +132,30 @@ def _bootstrap(runs: Mapping) -> list[Claim]:
 
 
 def _gains(runs: Mapping, eer: Mapping) -> list[Claim]:
-    """(e) to (g): SSPS beats SSL, forgets recordings and needs augmentation less."""
-    ssl, ssps = eer["ssl-continued"], eer["ssps-clustering"]
-    cut = paper.reduction(ssl, ssps)
+    """(e) and (f): SSPS beats SSL and forgets recordings."""
+    cut = paper.reduction(eer["ssl-continued"], eer["ssps-clustering"])
     before, after = _last(runs["ssl"], "nmi_ratio"), _last(runs["ssps-clustering"], "nmi_ratio")
-    loss = _rise(ssl, eer[f"ssl-continued {PLAIN}"])
-    excess = loss - _rise(ssps, eer[f"ssps-clustering {PLAIN}"])
-    printed = {
-        (name, kept): paper.find(paper.TABLE_5, positives=name, augmentation=kept).eer
-        for name in ("ssl", "ssps-clustering")
-        for kept in (True, False)
-    }
-    of_paper = {name: _rise(printed[name, True], printed[name, False]) for name, _ in printed}
     return [
         Claim("e", "SSPS below SSL continued", "%", _seeds(cut), 15,
               paper=paper.reduction(_published("ssl"), _published("ssps-clustering", 25_000))),
         Claim("f", "rise of the NMI ratio by SSPS", "%", _seeds(_rise(before, after)), 5,
               paper=paper.reading("NMI ratio gain")),
-        Claim("g", "EER lost without augmentation, SSL less SSPS", "%", _seeds(excess), 10,
-              paper=of_paper["ssl"] - of_paper["ssps-clustering"]),
+    ]  # fmt: skip
+
+
+def _augmentation(eer: Mapping) -> list[Claim]:
+    """(g): SSPS needs augmentation less than SSL."""
+    lost = [_rise(eer[name], eer[plain]) for name, plain in zip(
+        ("ssl-continued", "ssps-clustering"), PLAIN, strict=True
+    )]  # fmt: skip
+    printed = [
+        _rise(*(paper.find(paper.TABLE_5, positives=name, augmentation=kept).eer
+                for kept in (True, False)))
+        for name in ("ssl", "ssps-clustering")
+    ]  # fmt: skip
+    return [
+        Claim("g", "EER lost without augmentation, SSL less SSPS", "%", _seeds(lost[0] - lost[1]),
+              10, paper=printed[0] - printed[1]),
     ]  # fmt: skip
 
 

@@ -111,3 +111,9 @@ def test_every_kind_that_is_needed_is_compared():
             run.metrics = {key: values * 0.5 for key, values in run.metrics.items()}
         before, after = ([c.values for c in decide(made)] for made in (runs(), changed))
         assert before != after, name
+
+
+def test_need_for_augmentation_is_decided_only_where_it_was_measured():
+    some = {name: made for name, made in runs().items() if "without" not in name}
+    assert "g" not in {claim.letter for claim in decide(some)}
+    assert len(decide(some)) == len(decide(runs())) - 1
