@@ -5,6 +5,8 @@ import json
 import os
 from pathlib import Path
 
+from accelerate import PartialState
+
 from ssps_lib.training.config import from_dict
 from ssps_lib.training.run import is_complete, train
 
@@ -21,9 +23,10 @@ def main() -> None:
     chain = [config]
     while chain[-1].start_from is not None:
         chain.append(chain[-1].start_from)
-    for one in reversed(chain):
-        if not is_complete(one):
-            train(one, arguments.processes)
+    missing = [one for one in reversed(chain) if not is_complete(one)]  # seen alike by all ranks
+    for one in missing:
+        train(one, arguments.processes)
+    PartialState().destroy_process_group()  # only now: a group cannot be formed twice
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -65,14 +66,14 @@ def save(
         for file in new.iterdir():
             with open(file, "rb") as handle:
                 os.fsync(handle.fileno())
-    except Exception as error:
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(new, ignore_errors=True)
         raise OSError(
             f"the checkpoint {folder} could not be written ({error}): free some disk space and "
             "start the run again, it continues from the previous checkpoint"
         ) from error
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
+    if folder.exists():  # otherwise `old` is all there is, until `new` has its name
+        shutil.rmtree(old, ignore_errors=True)
         folder.rename(old)
     new.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
@@ -92,7 +93,7 @@ def load(
     """Restore a checkpoint in place and return its JSON state and its queues.
 
     Raises:
-        ValueError: the checkpoint has another format or belongs to another model.
+        ValueError: the checkpoint is damaged, has another format or belongs to another model.
     """
     state = json.loads((folder / "state.json").read_text())
     if state.get("format") != FORMAT:
@@ -103,13 +104,13 @@ def load(
         framework.load_state_dict(load_file(str(folder / "framework.safetensors")))
         if optimizer is not None:
             _load_optimizer(optimizer, load_file(str(folder / "optimizer.safetensors")))
-    except RuntimeError as error:
+        named = {"framework.safetensors", "optimizer.safetensors"}
+        files = [file for file in folder.glob("*.safetensors") if file.name not in named]
+        return state, {file.stem: load_file(str(file)) for file in files}
+    except (RuntimeError, KeyError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{folder} belongs to another model: {reason}") from error
-    named = {"framework.safetensors", "optimizer.safetensors"}
-    queues = {
-        file.stem: load_file(str(file))
-        for file in folder.glob("*.safetensors")
-        if file.name not in named
-    }
-    return state, queues
+    except (SafetensorError, FileNotFoundError) as error:
+        raise ValueError(
+            f"{folder} is damaged ({error}): delete it, training then starts from the beginning"
+        ) from error

@@ -54,8 +54,10 @@ def launch(config: RunConfig, num_processes: int) -> None:
 
     Raises:
         RuntimeError: called inside another launch, or the training failed (with its last lines).
-        ValueError: more processes than GPUs.
+        ValueError: no process at all, or more than GPUs.
     """
+    if num_processes < 1:
+        raise ValueError(f"num_processes is {num_processes}, at least 1 is needed")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise RuntimeError(
             "this process is already one of several: run the chapter with plain papermill and "

@@ -149,7 +149,16 @@ def rounded(value):
 
 
 def read(target: Path) -> tuple[dict, dict[str, np.ndarray]]:
-    """Read what `write` wrote."""
+    """Read what `write` wrote.
+
+    Raises:
+        ValueError: the record has another format.
+    """
     record = json.loads(target.with_name(target.name + ".json").read_text())
+    if record.get("format") != FORMAT:
+        raise ValueError(
+            f"the record {target} has format {record.get('format')}, this library reads {FORMAT}: "
+            "delete it and train the run again"
+        )
     with np.load(target.with_name(target.name + ".npz"), allow_pickle=False) as file:
         return record, dict(file)

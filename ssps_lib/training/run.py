@@ -145,7 +145,6 @@ def train(config: RunConfig, processes: int = 1) -> None:
     if trainer.accelerator.is_main_process:
         finish(trainer, time.perf_counter() - started)
     trainer.accelerator.wait_for_everyone()
-    trainer.accelerator.end_training()
 
 
 def finish(trainer, seconds: float) -> None:

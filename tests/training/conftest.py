@@ -1,0 +1,57 @@
+"""One tiny corpus and one small configuration for all tests of training."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from ssps_lib.training import RunConfig
+
+CORPUS = {
+    "speakers": 8, "recordings": 2, "utterances": 2, "seconds": 1.0,
+    "dev_speakers": 3, "test_speakers": 4, "test_recordings": 2,
+}  # fmt: skip
+
+
+def tiny(**changes) -> RunConfig:
+    """Two epochs of four steps of SimCLR on 32 utterances."""
+    base = {
+        "corpus_options": CORPUS, "crop": 0.5, "reference_crop": 0.8, "batch_size": 8,
+        "encoder_options": {"channels": 16, "dim": 16, "attention": 8, "se": 8},
+        "epochs": 2, "average_last": 2, "learning_rate": 1e-3, "augmentation": "none",
+    }  # fmt: skip
+    return RunConfig(**(base | changes))
+
+
+def bootstrapped(**changes) -> RunConfig:
+    """The tiny run continued by one epoch with pseudo-positives."""
+    chosen = {"positives": "ssps-clustering", "clusters": 5, "window": 1, "epochs": 1}
+    return tiny(**({"start_from": tiny()} | chosen | changes))
+
+
+def new_home(folder: Path, shared: Path) -> Path:
+    """An empty cache that shares corpora and banks."""
+    folder.mkdir()
+    for name in ("corpora", "banks"):
+        (shared / name).mkdir(exist_ok=True)
+        os.symlink(shared / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_home(tmp_path_factory):
+    """The corpus and its bank, rendered once."""
+    return tmp_path_factory.mktemp("ssps")
+
+
+@pytest.fixture(autouse=True)
+def home(shared_home, tmp_path, monkeypatch):
+    """An empty cache whose corpora and banks are the shared ones, and no records."""
+    folder = new_home(tmp_path / "home", shared_home)
+    monkeypatch.setenv("SSPS_HOME", str(folder))
+    monkeypatch.setenv("SSPS_RECORDS", str(folder / "records"))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield folder
+    torch.set_num_threads(threads)

@@ -1,0 +1,126 @@
+"""Checkpoints: exact, whole or not at all, and refused where they do not fit."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from ssps_lib.training import checkpoints
+
+
+def model(width: int = 4, seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(3, width), nn.BatchNorm1d(width), nn.Linear(width, 2))
+
+
+def optimizer_of(network: nn.Module, name: str) -> torch.optim.Optimizer:
+    if name == "adam":
+        return torch.optim.Adam(network.parameters(), lr=0.1, weight_decay=0.01)
+    return torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+
+
+def train(network: nn.Module, optimizer: torch.optim.Optimizer, steps: range) -> None:
+    for step in steps:
+        x = torch.randn(8, 3, generator=torch.Generator().manual_seed(step))
+        optimizer.zero_grad()
+        network(x).square().mean().backward()
+        optimizer.step()
+
+
+def assert_same(a: nn.Module, b: nn.Module) -> None:
+    for key, value in a.state_dict().items():
+        assert torch.equal(value, b.state_dict()[key]), key
+
+
+@pytest.mark.parametrize("name", ["adam", "sgd"])
+def test_training_goes_on_to_the_bit(tmp_path, name):
+    network = model()
+    optimizer = optimizer_of(network, name)
+    train(network, optimizer, range(3))
+    queues = {"reference_queue": {"values": torch.randn(5, 2), "pointer": torch.tensor(3)}}
+    checkpoints.save(
+        tmp_path / "x" / "c", network, optimizer, queues, {"epoch": 3, "metrics": [0.1]}
+    )
+    train(network, optimizer, range(3, 6))
+
+    again = model(seed=1)
+    other = optimizer_of(again, name)
+    state, found = checkpoints.load(tmp_path / "x" / "c", again, other)
+    assert (state["epoch"], state["metrics"]) == (3, [0.1])
+    torch.testing.assert_close(found, queues, rtol=0, atol=0)
+    train(again, other, range(3, 6))
+    assert_same(network, again)
+
+
+def test_an_unused_optimizer_is_restored_too(tmp_path):
+    network = model()
+    checkpoints.save(tmp_path / "x" / "c", network, optimizer_of(network, "sgd"), {}, {"epoch": 0})
+    checkpoints.load(tmp_path / "x" / "c", network, optimizer_of(network, "sgd"))
+
+
+def beside(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.parent.iterdir())
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def full_disk(*arguments, **options):
+    raise FULL
+
+
+@pytest.mark.parametrize("where", ["first file", "last file", "flush"])
+def test_a_full_disk_keeps_the_previous_checkpoint(tmp_path, monkeypatch, where):
+    folder = tmp_path / "x" / "c"
+    network = model()
+    optimizer = optimizer_of(network, "sgd")
+    checkpoints.save(folder, network, optimizer, {}, {"epoch": 1})
+    if where == "first file":
+        monkeypatch.setattr(checkpoints, "save_file", full_disk)
+    elif where == "last file":
+        monkeypatch.setattr(checkpoints.json, "dumps", full_disk)
+    else:
+        monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match=r"could not be written.*No space left.*free some disk space"):
+        checkpoints.save(folder, model(seed=1), optimizer, {}, {"epoch": 2})
+    monkeypatch.undo()
+    assert beside(folder) == ["c"]  # nothing half-written
+    again = model(seed=2)
+    assert checkpoints.load(checkpoints.find(folder), again)[0]["epoch"] == 1
+    assert_same(network, again)
+
+
+def test_a_crash_between_the_renames_leaves_the_old_one(tmp_path):
+    folder = tmp_path / "x" / "c"
+    network = model()
+    assert checkpoints.find(folder) is None
+    checkpoints.save(folder, network, optimizer_of(network, "sgd"), {}, {"epoch": 1})
+    folder.rename(tmp_path / "x" / "c.old")
+    (tmp_path / "x" / "c.new").mkdir()
+    (tmp_path / "x" / "c.new" / "framework.safetensors").write_bytes(b"half")
+    assert checkpoints.find(folder) == tmp_path / "x" / "c.old"
+    checkpoints.save(folder, network, optimizer_of(network, "sgd"), {}, {"epoch": 2})
+    assert beside(folder) == ["c"]
+    assert checkpoints.load(folder, network)[0]["epoch"] == 2
+
+
+def test_what_does_not_fit_is_refused(tmp_path):
+    folder = tmp_path / "x" / "c"
+    network = model()
+    optimizer = optimizer_of(network, "adam")
+    train(network, optimizer, range(1))
+    checkpoints.save(folder, network, optimizer, {}, {"epoch": 1})
+    with pytest.raises(ValueError, match=r"c belongs to another model: .*size mismatch"):
+        checkpoints.load(folder, model(width=5))
+    whole = (folder / "optimizer.safetensors").read_bytes()
+    (folder / "optimizer.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"c is damaged .*delete it"):
+        checkpoints.load(folder, network, optimizer)
+    state = json.loads((folder / "state.json").read_text())
+    (folder / "state.json").write_text(json.dumps(state | {"format": 99}))
+    with pytest.raises(ValueError, match="has checkpoint format 99, this library reads 1"):
+        checkpoints.load(folder, network)

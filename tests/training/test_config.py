@@ -1,0 +1,71 @@
+"""What names a run: every choice, and nothing of the machine."""
+
+import json
+from dataclasses import asdict, fields
+
+import pytest
+
+from ssps_lib.training import RunConfig, config, from_dict, with_seed
+
+OTHER = {
+    "corpus": "other", "corpus_options": {"speakers": 9}, "crop": 1.0, "reference_crop": 3.0,
+    "augmentation": "none", "framework": "moco", "framework_options": {"temperature": 0.1},
+    "encoder": "fast_resnet34", "encoder_options": {"channels": 8}, "positives": "supervised",
+    "clusters": 7, "window": 3, "candidates": "cluster", "positive_queue": 5, "epochs": 3,
+    "batch_size": 8, "optimizer": "sgd", "learning_rate": 0.1, "decay": 0.5, "decay_every": 2,
+    "warmup_epochs": 1, "schedule": "cosine", "schedule_epochs": 200,
+    "final_learning_rate": 1e-6, "weight_decay": 0.1, "clip_norm": 1.0, "precision": "bf16",
+    "seed": 2, "average_last": 3, "observe_every": 4, "start_from": RunConfig(epochs=1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [f.name for f in fields(RunConfig)])
+def test_every_field_changes_the_hash(name):
+    assert RunConfig(**{name: OTHER[name]}).hash != RunConfig().hash
+
+
+def test_the_seed_of_the_parent_changes_the_hash():
+    child = RunConfig(start_from=RunConfig())
+    assert child.hash != child.with_(start_from=RunConfig(seed=2)).hash
+    assert with_seed(child, 2).start_from.seed == with_seed(child, 2).seed == 2
+
+
+def test_the_order_of_fields_and_options_does_not_matter():
+    a = RunConfig(seed=3, corpus_options={"speakers": 4, "seconds": 2.0})
+    b = RunConfig(corpus_options={"seconds": 2.0, "speakers": 4}, seed=3)
+    assert a.hash == b.hash
+    assert from_dict(dict(reversed(asdict(a).items()))).hash == a.hash
+
+
+def test_the_place_of_a_corpus_does_not_matter():
+    a, b = RunConfig(corpus="/here/speech"), RunConfig(corpus="/there/on/disk/speech/")
+    assert a.name == b.name
+    assert "here" not in json.dumps(a.to_dict())
+    assert RunConfig(corpus="/here/other").hash != a.hash
+    nested = [RunConfig(start_from=parent) for parent in (a, b)]
+    assert nested[0].hash == nested[1].hash
+
+
+def test_new_training_semantics_name_other_runs(monkeypatch):
+    before = RunConfig().hash
+    monkeypatch.setattr(config, "VERSION", config.VERSION + 1)
+    assert RunConfig().hash != before
+
+
+def test_configs_survive_json():
+    child = RunConfig(**(OTHER | {"positives": "ssps-nn", "epochs": 100}))
+    assert from_dict(json.loads(json.dumps(asdict(child)))) == child
+    assert from_dict(json.loads(json.dumps(child.to_dict()))).hash == child.hash
+
+
+def test_epochs_add_up_over_what_came_before():
+    first = RunConfig(epochs=5)
+    third = RunConfig(epochs=1, start_from=RunConfig(epochs=2, start_from=first))
+    assert (third.first_epoch, third.last_epoch) == (7, 8)
+
+
+def test_unknown_options_are_named():
+    with pytest.raises(ValueError, match="no option 'epoch': check the spelling"):
+        from_dict({"epoch": 3})
+    with pytest.raises(ValueError, match="no option 'lr'"):
+        from_dict({"start_from": {"lr": 3}})

@@ -1,0 +1,82 @@
+"""Two real processes, started as a chapter starts them, give the model of one."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import bootstrapped, new_home, tiny
+
+from ssps_lib import training
+from ssps_lib.training import launch
+
+
+@pytest.fixture
+def steady():
+    """A learning rate at which rounding does not grow within the compared steps."""
+    ssl = tiny(learning_rate=1e-4)
+    return bootstrapped(start_from=ssl, learning_rate=1e-4)
+
+
+def test_two_processes_train_the_same_model(steady, tmp_path, shared_home, monkeypatch):
+    """One launch trains the SSL run and then the SSPS run that continues it."""
+    launch.launch(steady, 2)
+    two = [training.load(c, use_record=False) for c in (steady.start_from, steady)]
+    monkeypatch.setenv("SSPS_HOME", str(new_home(tmp_path / "one", shared_home)))
+    training.run(steady)
+    one = [training.load(c, use_record=False) for c in (steady.start_from, steady)]
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(b.metrics["loss"], a.metrics["loss"], rtol=1e-5)
+        for name in ("dev_eer", "nmi_ratio"):
+            np.testing.assert_allclose(b.metrics[name], a.metrics[name], rtol=1e-4)
+        assert b.eer == pytest.approx(a.eer)
+        for x, y in zip(a.encoder().parameters(), b.encoder().parameters(), strict=True):
+            torch.testing.assert_close(x, y, rtol=0, atol=1e-3)
+    for name in ("coverage", "speaker_accuracy", "recording_accuracy"):
+        np.testing.assert_array_equal(two[1].metrics[name], one[1].metrics[name])
+    assert one[1].metrics["coverage"] > 0.5
+    assert two[1].record["config"] == one[1].record["config"]
+
+
+def test_a_rank_that_fails_stops_the_others_and_is_named(tmp_path, monkeypatch):
+    broken = 'import os\nif os.environ.get("RANK") == "1":\n    raise SystemExit("no disk here")\n'
+    (tmp_path / "sitecustomize.py").write_text(broken)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match=r"2 processes failed.*") as caught:
+        training.run(tiny(), num_processes=2)
+    assert "rank      : 1" in str(caught.value) or "no disk here" in str(caught.value)
+    assert training.load(tiny(), use_record=False) is None
+
+
+def test_another_number_of_processes_is_refused():
+    from ssps_lib.training.run import train
+
+    with pytest.raises(RuntimeError, match=r"1 process\(es\) found each other where 2 were asked"):
+        train(tiny(), processes=2)
+
+
+def test_a_launch_inside_a_launch_is_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RuntimeError, match=r"already one of several.*num_processes"):
+        training.run(tiny(), num_processes=2)
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ValueError, match=r"num_processes is 4, but this machine has 1 GPU"):
+        training.run(tiny(), num_processes=4)
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_less_than_one_process_is_refused(number):
+    with pytest.raises(ValueError, match=f"num_processes is {number}"):
+        training.run(tiny(), num_processes=number)
+
+
+def test_the_child_inherits_no_launch(monkeypatch):
+    for name in ("RANK", "MASTER_ADDR", "TORCHELASTIC_RUN_ID", "ACCELERATE_MIXED_PRECISION"):
+        monkeypatch.setenv(name, "1")
+    child = launch.environment(2)
+    assert not {"RANK", "MASTER_ADDR", "TORCHELASTIC_RUN_ID"} & set(child)
+    assert "ACCELERATE_MIXED_PRECISION" not in child
+    if not torch.cuda.is_available():
+        assert child["ACCELERATE_USE_CPU"] == "true"
