@@ -33,6 +33,8 @@ class Framework(nn.Module):
     """Lengths of the views relative to the crop of the run."""
     synchronised_norms: ClassVar[bool] = True
     """Whether batch statistics are shared between processes (published: all but MoCo)."""
+    has_projector: ClassVar[bool] = False
+    """Whether embeddings are made from representations rather than being them."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()

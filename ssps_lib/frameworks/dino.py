@@ -46,6 +46,7 @@ class DINO(Framework):
     """
 
     name = "dino"
+    has_projector = True
 
     def __init__(
         self,

@@ -29,6 +29,7 @@ class SwAV(Framework):
     """
 
     name = "swav"
+    has_projector = True
 
     def __init__(
         self,

@@ -19,6 +19,7 @@ class VICReg(Framework):
     """
 
     name = "vicreg"
+    has_projector = True
 
     def __init__(
         self,

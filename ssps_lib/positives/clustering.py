@@ -122,7 +122,8 @@ class ClusteringCentroid(Clustering):
     """SSPS-Clustering (C): the positive embedding is the centroid of the chosen cluster.
 
     pos(i) is a member of that cluster and needs no place in Q'. A centroid is a representation,
-    so it can replace an embedding only where both have the same dimension (SimCLR, MoCo).
+    so it can replace an embedding only where that is a representation too: in a framework without
+    projector (SimCLR, MoCo). `training` refuses any other, even of the same dimension.
     """
 
     def sample(
@@ -132,12 +133,14 @@ class ClusteringCentroid(Clustering):
         return super().sample(index, None, uniform)
 
     def retrieve(self, pos: Tensor, queue: Queue) -> Tensor:
-        """Centroids m_c of the clusters of pos(i): (B, D); ValueError if Q' has other rows."""
-        if self.centroids.shape[1:] != queue.shape:
+        """Centroids m_c of the clusters of pos(i): (B, D), for each of MoCo's two keys alike.
+
+        ValueError if the rows of Q' have another dimension.
+        """
+        if self.centroids.shape[1] != queue.shape[-1]:
             raise ValueError(
-                f"A centroid of shape {tuple(self.centroids.shape[1:])} cannot replace an "
-                f"embedding of shape {queue.shape}: SSPS-Clustering (C) needs a framework without "
-                "projector."
+                f"A centroid of {self.centroids.shape[1]} dimensions cannot replace an embedding "
+                f"of {queue.shape[-1]}: SSPS-Clustering (C) needs a framework without projector."
             )
         return self.centroids[self.assignments[pos.to(self.assignments.device)]]
 

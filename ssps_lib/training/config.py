@@ -5,7 +5,15 @@ import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
+from ssps_lib import frameworks
+
 VERSION = 1  # of the training semantics: raise it when the same config trains differently
+
+NEEDED = {  # by the positives
+    "ssps-nn": ("window",),
+    "ssps-clustering": ("clusters", "window"),
+    "ssps-clustering-c": ("clusters", "window"),
+}
 
 
 @dataclass(frozen=True)
@@ -14,6 +22,11 @@ class RunConfig:
 
     A run with positives other than "ssl" usually continues a finished SSL run (`start_from`), as in
     Section IV-D: weights, optimiser state and the number of epochs carry on.
+
+    Raises:
+        ValueError: a value out of range, or positives that the framework cannot use: SSPS without
+            its K and M, centroids of representations behind a projector, any for the supervised
+            framework.
     """
 
     # data (IV-A, IV-B)
@@ -55,7 +68,7 @@ class RunConfig:
     start_from: "RunConfig | None" = None
 
     def __post_init__(self) -> None:
-        at_least = {"epochs": 0, "batch_size": 2, "average_last": 1, "observe_every": 1}
+        at_least = {"epochs": 1, "batch_size": 2, "average_last": 1, "observe_every": 1}
         for name, least in at_least.items():
             value = getattr(self, name)
             if value < least:
@@ -84,6 +97,28 @@ class RunConfig:
             raise ValueError(
                 f"schedule_epochs is {self.schedule_epochs} but training goes on to epoch "
                 f"{self.last_epoch}: let the schedule span at least the training"
+            )
+        self._check_positives()
+
+    def _check_positives(self) -> None:
+        kind, name = self.positives, self.framework
+        for field_name in NEEDED.get(kind, ()):
+            if getattr(self, field_name) is None:
+                raise ValueError(
+                    f"{field_name} is None but positives '{kind}' need it: give a number, or take "
+                    "the paper's from recipes.recipe"
+                )
+        if name == "supervised" and kind != "ssl":
+            raise ValueError(
+                f"positives '{kind}' were asked of the supervised framework, which has none: "
+                "leave positives at 'ssl', or choose a self-supervised framework"
+            )
+        known = frameworks.FRAMEWORKS.get(name)
+        if kind == "ssps-clustering-c" and known is not None and known.has_projector:
+            raise ValueError(
+                f"positives '{kind}' were asked of '{name}', whose projector makes embeddings from "
+                "representations: the centroid of a cluster is a representation and replaces an "
+                "embedding only in SimCLR and MoCo"
             )
 
     @property
