@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from tqdm import tqdm
 
 from ssps_lib import analysis, draws, encoders, frameworks, paths, positives, scorer
 from ssps_lib.augmentation import Augmentation, Bank, cached_bank
-from ssps_lib.corpora import Splits, open_corpus
+from ssps_lib.corpora import SAMPLE_RATE, Corpus, Splits, open_corpus
 from ssps_lib.distributed import all_reduce_mean, gather, synchronise_norms
 from ssps_lib.encoders.checkpoints import save_encoder
+from ssps_lib.frameworks import collapse
 from ssps_lib.training import checkpoints
 from ssps_lib.training.config import RunConfig
 from ssps_lib.training.feeder import Feeder
@@ -41,6 +43,26 @@ def learning_rate(config: RunConfig, epoch: float) -> float:
     progress = min((epoch - config.warmup_epochs) / span, 1.0)
     low, high = config.final_learning_rate, config.learning_rate
     return low + (high - low) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def check_sizes(config: RunConfig, corpus: Corpus) -> None:
+    """ValueError where batch, clusters or neighbours are more than the training utterances."""
+    n = len(corpus)
+    where = f"the corpus '{corpus.name}' has {n} training utterances"
+    if config.batch_size > n:
+        raise ValueError(f"batch_size is {config.batch_size} but {where}: choose a smaller batch")
+    if config.positives.startswith("ssps-clustering") and config.clusters > n:
+        raise ValueError(f"K is {config.clusters} clusters but {where}: lower K")
+    if config.positives == "ssps-nn" and config.window >= n:
+        raise ValueError(f"M is {config.window} neighbours but {where}: lower M")
+
+
+def with_options(build: Callable, name: str, *arguments, **options):
+    """`build(name, *arguments, **options)`; ValueError for an option that `name` does not have."""
+    try:
+        return build(name, *arguments, **options)
+    except TypeError as error:
+        raise ValueError(f"'{name}' cannot have the options {options}: {error}") from error
 
 
 class Trainer:
@@ -73,7 +95,7 @@ class Trainer:
         self.splits = self._open_corpus()
         self.corpus = self.splits.train
         self.labels = torch.from_numpy(self.corpus.speakers).to(self.device)
-        self._check_sizes()
+        check_sizes(config, self.corpus)
         torch.manual_seed(config.seed)
         self._build_model()
         self._build_positives()
@@ -96,18 +118,6 @@ class Trainer:
                 "utterances for each of them are needed: choose another batch"
             )
 
-    def _check_sizes(self) -> None:
-        config, n = self.config, len(self.corpus)
-        where = f"the corpus '{self.corpus.name}' has {n} training utterances"
-        if config.batch_size > n:
-            raise ValueError(
-                f"batch_size is {config.batch_size} but {where}: choose a smaller batch"
-            )
-        if config.positives.startswith("ssps") and (config.clusters or 0) > n:
-            raise ValueError(f"K is {config.clusters} clusters but {where}: lower K")
-        if config.positives == "ssps-nn" and config.window >= n:
-            raise ValueError(f"M is {config.window} neighbours but {where}: lower M")
-
     def _open_corpus(self) -> Splits:
         with self.accelerator.main_process_first():
             return open_corpus(
@@ -118,8 +128,8 @@ class Trainer:
         config, options = self.config, dict(self.config.framework_options)
         if config.framework == "supervised":
             options["classes"] = int(self.corpus.speakers.max()) + 1
-        encoder = encoders.build(config.encoder, **config.encoder_options)
-        self.framework = frameworks.build(config.framework, encoder, **options)
+        encoder = with_options(encoders.build, config.encoder, **config.encoder_options)
+        self.framework = with_options(frameworks.build, config.framework, encoder, **options)
         if self.accelerator.num_processes > 1 and self.framework.synchronised_norms:
             synchronise_norms(self.framework)
         groups = self.framework.parameter_groups(config.weight_decay)
@@ -160,6 +170,14 @@ class Trainer:
         if config.augmentation != "none":
             bank = self._open_bank().to(self.device)
         crops = tuple(config.crop * ratio for ratio in self.framework.crops)
+        longest = self.corpus.lengths.max() / SAMPLE_RATE
+        if bank is not None:
+            longest = min(longest, bank.noises.shape[1] / SAMPLE_RATE)
+        if max(crops) > longest:
+            raise ValueError(
+                f"crop is {config.crop} s, which makes frames of {max(crops)} s, but the longest "
+                f"utterance or noise has {longest:.1f} s: choose a shorter crop"
+            )
         augmentation = Augmentation(bank, config.augmentation)
         return Feeder(
             self.corpus, crops, config.reference_crop, augmentation, config.seed, self.device
@@ -200,6 +218,8 @@ class Trainer:
             values.update(self.observe(self.epoch))
             self.epoch += 1
             self.metrics.append({"epoch": self.epoch, **values})
+            if self.accelerator.is_main_process:
+                collapse.warn(values, self.epoch)
             self._save()
 
     def batches(self, epoch: int) -> list[np.ndarray]:
