@@ -144,15 +144,18 @@ def model_eer(corpus: LatentCorpus, energies: Tensor | None = None, trials: int 
         energies: (D,) of the encoder; None for those of the corpus.
         trials: half of them are targets.
     """
-    gains = (corpus.energies() if energies is None else energies.cpu()).sqrt()
-    first, second = _trials(trials, len(gains), corpus.speaker_dims, corpus.seed)
-    scores = F.cosine_similarity(first * gains, second * gains)
-    return eer(scores, torch.arange(trials) < trials // 2)
+    energies = corpus.energies() if energies is None else energies.cpu()
+    products = _trials(trials, len(energies), corpus.speaker_dims, corpus.seed)
+    cross, first, second = products @ energies
+    return eer(cross / (first * second).sqrt(), torch.arange(trials) < trials // 2)
 
 
 @lru_cache(maxsize=1)  # bisection looks at the same trials again and again
 def _trials(trials: int, dim: int, speaker_dims: int, seed: int) -> Tensor:
-    """Both sides of each trial, (2, trials, D); the first half shares its speaker."""
-    sides = torch.randn(2, trials, dim, generator=torch.Generator().manual_seed(seed + 2))
-    sides[1, : trials // 2, :speaker_dims] = sides[0, : trials // 2, :speaker_dims]
-    return sides
+    """Products a * b, a * a and b * b of the sides of each trial, (3, trials, D).
+
+    The first half of the trials shares its speaker.
+    """
+    a, b = torch.randn(2, trials, dim, generator=torch.Generator().manual_seed(seed + 2))
+    b[: trials // 2, :speaker_dims] = a[: trials // 2, :speaker_dims]
+    return torch.stack([a * b, a * a, b * b])
