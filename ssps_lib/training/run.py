@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ssps_lib import paths, scorer
+from ssps_lib.corpora import open_corpus
 from ssps_lib.encoders.checkpoints import load_encoder, save_encoder
 from ssps_lib.training import checkpoints, record
 from ssps_lib.training.config import RunConfig, with_seed
@@ -100,6 +101,7 @@ def run(config: RunConfig, num_processes: int = 1, use_record: bool = True) -> R
     if done is not None:
         return done
     if config.start_from is not None:
+        _check(config)
         run(config.start_from, num_processes, use_record=False)
     if num_processes == 1:
         train(config)
@@ -108,6 +110,16 @@ def run(config: RunConfig, num_processes: int = 1, use_record: bool = True) -> R
 
         launch(config, num_processes)
     return load(config, use_record=False)
+
+
+def _check(config: RunConfig) -> None:
+    """Refuse what does not fit the corpus before the run it starts from is trained."""
+    import torch
+
+    from ssps_lib.training.loop import check_sizes
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    check_sizes(config, open_corpus(config.corpus, device, **config.corpus_options).train)
 
 
 def replicate(

@@ -1,0 +1,159 @@
+"""Runs: trained once, then loaded; records stand in where the run is absent."""
+
+import dataclasses
+import json
+import os
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import new_home, tiny
+
+from ssps_lib import training
+from ssps_lib.training import record, run_folder
+from ssps_lib.training.loop import Trainer
+
+QUICK = tiny(epochs=2, average_last=2)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, shared_home):
+    """A home with one finished run, and the run."""
+    home = new_home(tmp_path_factory.mktemp("finished") / "home", shared_home)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSPS_HOME", str(home))
+        return home, training.run(QUICK, use_record=False)
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    """Fails where anything is trained."""
+
+    def refuse(*arguments, **options):
+        raise AssertionError("a finished run was trained again")
+
+    monkeypatch.setattr(Trainer, "__init__", refuse)
+
+
+def test_a_finished_run_is_loaded(finished, monkeypatch, no_training):
+    home, run = finished
+    monkeypatch.setenv("SSPS_HOME", str(home))
+    again = training.run(QUICK)
+    assert again.record == run.record
+    assert again.folder == run_folder(QUICK)
+    assert again.eer == again.scores["eer"] == run.eer
+    with pytest.raises(AssertionError, match="trained again"):
+        training.run(QUICK.with_(seed=3))
+
+
+def test_what_a_run_tells(finished):
+    _, run = finished
+    assert list(run.metrics["epoch"]) == [1, 2]
+    for name in ("loss", "dev_eer", "nmi_ratio", "embedding_std", "learning_rate", "seconds"):
+        assert np.isfinite(run.metrics[name]).all(), name
+    assert 0 <= run.scores["eer_low"] <= run.eer <= run.scores["eer_high"] <= 100
+    assert 0 < run.scores["min_dcf"] <= 1
+    assert run.scores["test_speakers"] == 4
+    lines = (run.folder / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+    assert sorted(os.listdir(run.folder)) == [
+        "checkpoint", "config.json", "encoder.safetensors", "metrics.jsonl", "record.json",
+        "record.npz",
+    ]  # fmt: skip
+
+
+def test_the_encoder_has_the_average_of_the_last_epochs(home):
+    config = QUICK.with_(seed=5)
+    states = []
+
+    class Spy(Trainer):
+        def _save(self):
+            super()._save()
+            states.append({k: v.clone() for k, v in self.framework.encoder.state_dict().items()})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ssps_lib.training.loop.Trainer", Spy)
+        run = training.run(config)
+    assert len(states) == 2
+    for name, value in run.encoder().named_parameters():
+        torch.testing.assert_close(value, (states[0][name] + states[1][name]) / 2)
+
+
+def test_the_record_stands_in_for_the_run(finished, home, monkeypatch, no_training):
+    _, run = finished
+    target = run.export()
+    assert target.parent == home / "records"
+    names = [f"{target.name}.json", f"{target.name}.npz"]
+    assert sorted(os.listdir(target.parent)) == names
+    assert sum((target.parent / name).stat().st_size for name in names) < 300_000
+
+    alone = training.run(QUICK)
+    assert alone.folder is None
+    assert alone.record == run.record
+    assert set(alone.arrays) == set(run.arrays)
+    for name, values in run.arrays.items():
+        np.testing.assert_array_equal(alone.arrays[name], values)
+    with pytest.raises(FileNotFoundError, match=r"only its record: train it with training\.run"):
+        alone.encoder()
+    assert training.load(QUICK, use_record=False) is None
+    monkeypatch.setattr(training.config, "VERSION", training.config.VERSION + 1)
+    assert training.load(QUICK) is None  # of other training semantics
+
+
+def test_records_hold_the_config_and_no_path(finished):
+    home, run = finished
+    assert training.from_dict(run.record["config"]) == QUICK
+    text = json.dumps(run.record)
+    assert str(home) not in text
+    assert not any(f"/{part}/" in text for part in ("home", "tmp", "root"))
+    assert {"torch", "python", "ssps_lib"} <= set(run.record["versions"])
+    assert run.record["seconds"] > 0
+
+
+def test_the_arrays_are_what_figures_need(finished):
+    arrays = finished[1].arrays
+    for name in ("target_scores", "nontarget_scores", "test_same_speaker", "train_same_speaker"):
+        assert arrays[name].shape == (100,)
+        assert arrays[name].sum() == pytest.approx(1, abs=1e-5)
+    assert arrays["tsne"].shape == (len(arrays["tsne_speaker"]), 2)
+    rising = (np.diff(arrays["det_fnr"]) * np.diff(arrays["det_fpr"])).max()
+    assert rising <= 0  # one error falls where the other rises
+
+
+@pytest.mark.parametrize("values", [[0.5], [-1.0, 1.0], [1.0000001, 1.0]])
+def test_histograms_count_all_cosines(values):
+    shares = record.histogram(np.array(values))
+    assert shares.sum() == pytest.approx(1)
+    assert record.BINS.shape == (101,)
+
+
+def test_a_record_that_is_too_large_is_refused_and_leaves_nothing(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, 400_000, dtype=np.uint8)
+    with pytest.raises(ValueError, match="exceeds 300000 bytes"):
+        record.write(tmp_path / "records" / "big", {"format": 1}, {"noise": noise})
+    assert os.listdir(tmp_path / "records") == []
+
+
+def test_a_record_of_another_format_is_refused(tmp_path):
+    record.write(tmp_path / "old", {"format": 0}, {"x": np.zeros(2)})
+    with pytest.raises(ValueError, match="format 0, this library reads 1"):
+        record.read(tmp_path / "old")
+
+
+def test_numbers_are_stored_with_six_digits():
+    assert record.rounded({"a": [1 / 3, 2, "x"], "b": 123456789.0}) == {
+        "a": [0.333333, 2, "x"],
+        "b": 123457000.0,
+    }
+
+
+def test_replicates_have_consecutive_seeds(monkeypatch):
+    seen = []
+    room = sys.modules["ssps_lib.training.run"]
+    monkeypatch.setattr(room, "run", lambda config, *rest: seen.append(config))
+    training.replicate(QUICK.with_(start_from=QUICK), 3)
+    first = QUICK.seed
+    assert [config.seed for config in seen] == [first, first + 1, first + 2]
+    assert [config.start_from.seed for config in seen] == [first, first + 1, first + 2]
+    assert dataclasses.replace(seen[0], start_from=None) == QUICK
