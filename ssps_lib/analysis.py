@@ -3,6 +3,7 @@
 Observers read speaker and recording labels, which no sampler and no self-supervised loss ever does.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 
@@ -108,6 +109,7 @@ def nmi_ratio(
 
     Near 1 when representations tell recordings as much as speakers; it rises as they forget the
     recording. The paper takes reference representations and K = 6,000, about one for each speaker.
+    NaN where the clusters tell nothing of the recordings, as when all representations are equal.
 
     Args:
         representations: (N, D).
@@ -116,7 +118,8 @@ def nmi_ratio(
         generator: of the first centroids.
     """
     assignments, _ = kmeans(representations, clusters, generator=generator)
-    return nmi(assignments, speakers) / nmi(assignments, recordings)
+    of_recordings = nmi(assignments, recordings)
+    return nmi(assignments, speakers) / of_recordings if of_recordings > 0 else math.nan
 
 
 def _pairs(sizes: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

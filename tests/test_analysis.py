@@ -205,6 +205,11 @@ def test_mfcc_embedding_does_not_depend_on_the_batch_and_gain_moves_one_coeffici
     assert change[1:].abs().max() < 1e-2
 
 
+def test_nmi_ratio_of_collapsed_representations_is_undefined():
+    groups = np.arange(8)
+    assert np.isnan(analysis.nmi_ratio(torch.ones(8, 4), groups // 4, groups // 2, 2))
+
+
 def test_standardise():
     x = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) * 7 + 3
     x[:, 2] = 5.0

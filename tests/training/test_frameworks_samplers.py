@@ -1,0 +1,191 @@
+"""Every framework with every sampler through the real training loop, at the smallest sizes."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import tiny
+
+from ssps_lib import training
+from ssps_lib.frameworks.collapse import CollapseWarning
+from ssps_lib.training.loop import Trainer
+from ssps_lib.training.run import run_folder
+
+N = 32
+OPTIONS = {
+    "simclr": {},
+    "moco": {"queue_size": 16, "momentum": 0.9},
+    "swav": {
+        "prototypes": 4, "hidden": 16, "dim": 16, "queue_size": 16, "queue_start": 1,
+    },
+    "vicreg": {"hidden": 16, "dim": 16},
+    "dino": {"hidden": 16, "bottleneck": 8, "outputs": 24, "local_crops": 2, "momentum": 0.9},
+}  # fmt: skip
+SELF_SUPERVISED = list(OPTIONS)
+POSITIVES = {
+    "ssl": {},
+    "supervised": {},
+    "ssps-nn": {"window": 3},
+    "ssps-clustering": {"clusters": 5, "window": 1},
+    "ssps-clustering-c": {"clusters": 5, "window": 1},
+}
+PAIRS = [
+    (framework, positives)
+    for framework in SELF_SUPERVISED
+    for positives in POSITIVES
+    if positives != "ssps-clustering-c" or framework in ("simclr", "moco")
+]
+
+
+def config_of(framework, positives="ssl", **changes):
+    """A single epoch from random weights: no SSL training, the queues are filled beforehand."""
+    quick = {
+        "framework": framework, "framework_options": OPTIONS.get(framework, {}), "crop": 0.3,
+        "reference_crop": 0.4, "epochs": 1, "augmentation": "none", "positives": positives,
+    }  # fmt: skip
+    return tiny(**(quick | POSITIVES[positives] | changes))
+
+
+def trained(config):
+    """The trainer after its epochs, and the values of its last one."""
+    trainer = Trainer(config, run_folder(config))
+    trainer.train()
+    return trainer, trainer.metrics[-1]
+
+
+def assert_restored(config, trainer):
+    """A second trainer finds all of the first's state."""
+    again = Trainer(config, run_folder(config))
+    assert (again.epoch, again.metrics) == (trainer.epoch, trainer.metrics)
+    for key, value in trainer.framework.state_dict().items():
+        assert torch.equal(again.framework.state_dict()[key], value), key
+    if trainer.bootstraps:
+        for name in ("reference_queue", "positive_queue"):
+            for key, value in getattr(trainer, name).state_dict().items():
+                assert torch.equal(getattr(again, name).state_dict()[key], value)
+
+
+@pytest.mark.parametrize(("framework", "positives"), PAIRS)
+def test_every_framework_learns_from_every_sampler(framework, positives):
+    config = config_of(framework, positives)
+    trainer, values = trained(config)
+    assert np.isfinite(values["loss"])
+    assert values["embedding_std"] > 0
+    assert 0 <= values["dev_eer"] <= 100
+    assert trainer.bootstraps == ("coverage" in values) == positives.startswith("ssps")
+    if trainer.bootstraps:
+        assert values["coverage"] > 0.5
+        assert 0 <= values["speaker_accuracy"] <= 100
+        assert len(trainer.reference_queue) == len(trainer.positive_queue) == N
+        shape = trainer.positive_queue.values.shape
+        assert shape == (N, *trainer.framework.embedding_shape)
+        assert trainer.positive_queue.values.isfinite().all()
+    assert_restored(config, trainer)
+
+
+def test_the_positive_queue_may_be_smaller_than_the_corpus():
+    """A ring of 12 of 32 slots: more of the published candidates are found than of Eq. 11's."""
+    coverage = {}
+    for candidates in ("queue", "cluster"):
+        config = config_of(
+            "simclr", "ssps-clustering", positive_queue=12, candidates=candidates, epochs=2
+        )
+        trainer, values = trained(config)
+        assert len(trainer.positive_queue) == trainer.positive_queue.size == 12
+        assert len(trainer.reference_queue) == N
+        assert_restored(config, trainer)
+        coverage[candidates] = values["coverage"]
+    assert 0 < coverage["cluster"] < coverage["queue"] <= 1
+
+
+def test_all_members_of_a_cluster_are_candidates_where_the_queue_holds_all():
+    _, values = trained(config_of("moco", "ssps-clustering", candidates="cluster"))
+    assert values["coverage"] > 0.5
+
+
+def test_the_supervised_framework_learns_labels():
+    config = config_of("supervised", epochs=4)
+    trainer, values = trained(config)
+    assert trainer.framework.weight.shape == (8, 16)  # speakers, dimensions
+    assert [round(0.3 * 16_000)] == trainer.feeder.samples
+    assert values["loss"] < trainer.metrics[0]["loss"]
+    assert_restored(config, trainer)
+
+
+@pytest.mark.parametrize("frozen_epochs", [0, 1])
+def test_bottlenecks_in_the_queue_of_dino_are_exact_while_its_last_layer_is_frozen(frozen_epochs):
+    losses, shapes = [], []
+    for queue in ("bottleneck", "logits"):
+        options = OPTIONS["dino"] | {"queue": queue, "frozen_epochs": frozen_epochs}
+        config = config_of("dino", "ssps-clustering", framework_options=options, learning_rate=1e-2)
+        trainer, values = trained(config)
+        losses.append(values["loss"])
+        shapes.append(trainer.positive_queue.shape)
+    assert shapes == [(2, 8), (2, 24)]
+    assert (losses[1] == pytest.approx(losses[0], rel=1e-5)) == (frozen_epochs == 1)
+
+
+def test_the_same_weights_give_the_same_curve_to_the_bit(tmp_path):
+    config = config_of("simclr", epochs=3)
+    first, second = (Trainer(config, tmp_path / name) for name in ("first", "second"))
+    for trainer in (first, second):
+        trainer.train()
+    curves = [[row["loss"] for row in trainer.metrics] for trainer in (first, second)]
+    assert curves[0] == curves[1]
+    assert curves[0][-1] < curves[0][0]
+    for key, value in first.framework.state_dict().items():
+        assert torch.equal(second.framework.state_dict()[key], value), key
+
+
+# -- what does not fit ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("framework", ["swav", "vicreg", "dino"])
+def test_centroids_behind_a_projector_are_refused_before_any_training(framework):
+    with pytest.raises(ValueError, match=f"'ssps-clustering-c' were asked of '{framework}'"):
+        config_of(framework, "ssps-clustering-c")
+
+
+@pytest.mark.parametrize("positives", ["supervised", "ssps-nn", "ssps-clustering"])
+def test_positives_are_refused_by_the_supervised_framework(positives):
+    with pytest.raises(ValueError, match=f"'{positives}' were asked of the supervised framework"):
+        config_of("supervised", positives)
+
+
+@pytest.mark.parametrize(
+    ("positives", "missing"),
+    [("ssps-nn", "window"), ("ssps-clustering", "clusters"), ("ssps-clustering-c", "window")],
+)
+def test_a_sampler_without_its_numbers_is_refused(positives, missing):
+    with pytest.raises(ValueError, match=f"{missing} is None but positives '{positives}' need it"):
+        config_of("simclr", positives, **{missing: None})
+
+
+def test_a_queue_of_negatives_smaller_than_the_batch_is_refused():
+    with pytest.raises(ValueError, match="batch of 8 embeddings was given to a queue of 4"):
+        trained(config_of("moco", framework_options={"queue_size": 4}))
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(tmp_path):
+    config = config_of("simclr")
+    Trainer(config, tmp_path).train()
+    for other in (config_of("vicreg"), config.with_(encoder="fast_resnet34", encoder_options={})):
+        with pytest.raises(ValueError, match="checkpoint belongs to another model: "):
+            Trainer(other, tmp_path)
+
+
+def test_a_collapse_is_warned_of(tmp_path):
+    trainer = Trainer(config_of("simclr", learning_rate=1e-9), tmp_path)
+    final = trainer.framework.encoder.fc
+    torch.nn.init.zeros_(final.weight)  # every utterance has the same representation
+    torch.nn.init.ones_(final.bias)
+    with pytest.warns(CollapseWarning, match="epoch 1: embedding_std is .* lower the learning"):
+        trainer.train()
+
+
+def test_ssps_continues_any_framework_from_its_ssl_run():
+    ssl = config_of("swav", epochs=2)
+    config = config_of("swav", "ssps-nn", start_from=ssl)
+    run = training.run(config)
+    assert run.metrics["epoch"].tolist() == [3]
+    assert run.metrics["coverage"].tolist() == [1]
+    assert 0 <= run.eer <= 100
