@@ -34,6 +34,8 @@ html: $(VENV)/.installed-book
 	$(BIN)/jupyter-book build book $(RENDER)
 	@echo "Open _build/html/index.html"
 
+# One thread each: kernels, browsers and second processes share the cores with pytest.
+test: export OMP_NUM_THREADS = 1
 test: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest ssps_lib tests $(ARGS)
