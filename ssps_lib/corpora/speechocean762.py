@@ -1,0 +1,77 @@
+"""The archive of speechocean762 (OpenSLR 101) as a tree that `open_corpus` reads.
+
+The archive keeps `WAVE/SPEAKER<id>/<utterance>.WAV` and, in `train/` and `test/`, Kaldi's `wav.scp`
+with its own split of the speakers. It names no sessions. Book chapter on real voices.
+"""
+
+import csv
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ssps_lib.corpora.faults import listed
+
+
+def arrange(archive: str | Path, folder: str | Path, blocks: int = 4) -> Path:
+    """Lay the unpacked archive out as `s<speaker>/p<block>/<utterance>.wav` with its two lists.
+
+    A speaker's utterances, in the order of their names, are cut into `blocks` pseudo-recordings as
+    even as they can be. They are not sessions: `open_folder(..., sessions="simulated")` makes
+    them differ. Files are linked where the file system allows it, and copied elsewhere.
+
+    Args:
+        archive: the unpacked archive, with WAVE, train and test in it.
+        folder: the new tree, which may exist already.
+
+    Raises:
+        FileNotFoundError: a list or files that it names are missing.
+    """
+    archive, folder = Path(archive), Path(folder)
+    for split in ("train", "test"):
+        rows = list(_rows(_utterances(archive, split), blocks))
+        for source, row in rows:
+            target = folder / row[0]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not target.exists():
+                _place(source, target)
+        with open(folder / f"{split}.csv", "w", newline="") as file:
+            csv.writer(file).writerows([("file", "speaker", "recording"), *(r for _, r in rows)])
+    return folder
+
+
+def _utterances(archive: Path, split: str) -> dict[str, list[Path]]:
+    """The files of each speaker's directory that the split's list names, in order."""
+    scp = archive / split / "wav.scp"
+    if not scp.is_file():
+        raise FileNotFoundError(
+            f"'{scp}' is missing: expected the unpacked archive of OpenSLR 101, with WAVE, train "
+            "and test in it"
+        )
+    files = [archive / line.split(maxsplit=1)[1] for line in scp.read_text().splitlines() if line]
+    missing = [str(file) for file in files if not file.is_file()]
+    if missing:
+        raise FileNotFoundError(f"'{scp}' names {len(missing)} missing files:\n{listed(missing)}")
+    speakers: dict[str, list[Path]] = {}
+    for file in sorted(files):
+        speakers.setdefault(file.parent.name.removeprefix("SPEAKER"), []).append(file)
+    return speakers
+
+
+def _rows(speakers: dict[str, list[Path]], blocks: int) -> Iterator[tuple]:
+    """Each file with its row (new name, speaker, recording)."""
+    for speaker, files in speakers.items():
+        for block, part in enumerate(np.array_split(np.arange(len(files)), blocks)):
+            for i in part:
+                name, recording = f"s{speaker}", f"p{block}"
+                new = f"{name}/{recording}/{files[i].stem}.wav"
+                yield files[i], (new, name, recording)
+
+
+def _place(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        shutil.copyfile(source, target)
