@@ -6,6 +6,7 @@ of frameworks, positives and encoders are those of `ssps_lib`, so that a run of 
 row it is compared with. Every published number is one run: no seeds, no intervals.
 """
 
+from .counterparts import counterpart
 from .readings import READINGS, README_SSL_EER, Reading, reading
 from .relations import Relation, reduction, reduction_range, relations
 from .tables import (
@@ -37,6 +38,7 @@ __all__ = [
     "Reading",
     "Relation",
     "Result",
+    "counterpart",
     "find",
     "reading",
     "reduction",

@@ -1,0 +1,55 @@
+"""Which run of the book stands beside which published row (book chapter 13)."""
+
+from collections.abc import Mapping
+
+from .readings import reading
+from .tables import Result
+
+NEAR = 0.1  # relative difference of clusters per speaker that still counts as the same choice
+
+
+def counterpart(row: Result, config: Mapping, speakers: int | None = None) -> bool:
+    """Whether a run is the book's counterpart of a published row, whatever its size.
+
+    Framework, positives and augmentation must be the row's. For SSPS-Clustering M must be the
+    row's too, and K the row's for each speaker, within a tenth. SSPS-NN has no such rule: its runs
+    stand beside the paper's default M. A row with SSL positives stands beside the run that
+    *continues* SSL, the comparison at equal budgets. Encoder and corpus are not compared, and there
+    is one test set: rows on VoxCeleb1-E and -H, and systems of other groups, have no counterpart.
+
+    Args:
+        row: of `paper.TABLES`.
+        config: the run's, as `RunConfig.to_dict` gives it.
+        speakers: for training; taken from `corpus_options` if None.
+
+    >>> from ssps_lib.paper import TABLE_2, find
+    >>> row = find(TABLE_2, k=25_000, m=1, positives="ssps-clustering")
+    >>> run = {"framework": "simclr", "positives": "ssps-clustering", "clusters": 400, "window": 1,
+    ...        "augmentation": "reverb+noise", "corpus_options": {"speakers": 100}}
+    >>> counterpart(row, run), counterpart(row, run | {"clusters": 100})
+    (True, False)
+    """
+    if row.benchmark != "VoxCeleb1-O" or row.framework != config["framework"]:
+        return False
+    if row.augmentation != (config["augmentation"] != "none"):
+        return False
+    if row.positives is None:  # the supervised framework samples no positives
+        return True
+    if row.positives != config["positives"]:
+        return False
+    if row.positives == "ssl":
+        return config["start_from"] is not None
+    if row.positives == "ssps-nn":
+        return row.m == reading("SSPS-NN default M")
+    if row.k is None:
+        return True
+    return row.m == config["window"] and _same_share(row.k, config, speakers)
+
+
+def _same_share(k: int, config: Mapping, speakers: int | None) -> bool:
+    """Whether the run has as many clusters for each speaker as K = `k` on VoxCeleb2."""
+    speakers = speakers or config["corpus_options"].get("speakers")
+    if not speakers:
+        return False
+    wanted = k / reading("training speakers")
+    return abs(config["clusters"] / speakers - wanted) <= NEAR * wanted
