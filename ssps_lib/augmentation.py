@@ -93,7 +93,7 @@ class Augmentation:
         return torch.where(choice >= 2, self._noisy(base, u), base)
 
     def _responses(self, u: Tensor) -> Tensor:
-        return self.bank.responses[_pick(u, 0, len(self.bank.responses))]
+        return self.bank.responses[_pick(u, 0, len(self.bank.responses))].float()
 
     def _noisy(self, x: Tensor, u: tuple[Tensor, ...]) -> Tensor:
         kinds = list(self.bank.kinds)
@@ -122,30 +122,55 @@ def generated_bank(
     """
     rng = np.random.default_rng([seed, 77])
     samples = int(seconds * SAMPLE_RATE)
-    sounds = [
-        np.stack([make(rng) for _ in range(size)])
-        for make in (
-            lambda rng: _babble(rng, corpus, samples),
-            lambda rng: _chords(rng, samples),
-            lambda rng: _coloured(rng, samples),
-        )
-    ]
+    sounds = {kind: generated_sounds(rng, kind, corpus, size, samples) for kind in SNR_DB}
+    return joined_bank(generated_rooms(rng, rooms), sounds)
+
+
+def joined_bank(responses: np.ndarray, sounds: dict[str, np.ndarray]) -> Bank:
+    """Responses (R, L) and sounds (M_kind, T) of each kind as a bank."""
+    ends = np.cumsum([len(sounds[kind]) for kind in SNR_DB]).tolist()
     return Bank(
-        torch.from_numpy(np.stack([_room(rng) for _ in range(rooms)])),
-        torch.from_numpy(np.concatenate(sounds)).half(),
-        {kind: (k * size, (k + 1) * size) for k, kind in enumerate(("speech", "music", "noise"))},
+        torch.from_numpy(responses),
+        torch.from_numpy(np.concatenate([sounds[kind] for kind in SNR_DB])).half(),
+        dict(zip(SNR_DB, zip([0, *ends[:-1]], ends, strict=True), strict=True)),
     )
+
+
+def generated_sounds(
+    rng: np.random.Generator, kind: str, corpus: Corpus, size: int, samples: int
+) -> np.ndarray:
+    """`size` sounds of a kind, (size, samples): babble of the corpus, chords or coloured noise."""
+    make = {
+        "speech": lambda: _babble(rng, corpus, samples),
+        "music": lambda: _chords(rng, samples),
+        "noise": lambda: _coloured(rng, samples),
+    }[kind]
+    return np.stack([make() for _ in range(size)])
+
+
+def generated_rooms(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Impulse responses (count, 8000) of unit energy."""
+    return np.stack([_room(rng) for _ in range(count)])
 
 
 def cached_bank(corpus: Corpus, file: Path) -> Bank:
     """`generated_bank(corpus)`, read from `file` where it was made before."""
     if not file.exists():
-        bank = generated_bank(corpus)
-        kinds = {f"kinds.{kind}": torch.tensor(rows) for kind, rows in bank.kinds.items()}
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(f".{os.getpid()}")
-        save_file({"responses": bank.responses, "noises": bank.noises, **kinds}, str(partial))
-        partial.replace(file)
+        write_bank(generated_bank(corpus), file)
+    return read_bank(file)
+
+
+def write_bank(bank: Bank, file: Path) -> None:
+    """Write a bank; the file appears when it is complete."""
+    kinds = {f"kinds.{kind}": torch.tensor(rows) for kind, rows in bank.kinds.items()}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(f".{os.getpid()}")
+    save_file({"responses": bank.responses, "noises": bank.noises, **kinds}, str(partial))
+    partial.replace(file)
+
+
+def read_bank(file: Path) -> Bank:
+    """The bank that `write_bank` wrote."""
     tensors = load_file(str(file))
     kinds = {key[6:]: tuple(v.tolist()) for key, v in tensors.items() if key.startswith("kinds.")}
     return Bank(tensors["responses"], tensors["noises"], {k: kinds[k] for k in SNR_DB})

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from ssps_lib.corpora.corpus import SAMPLE_RATE, Corpus, Splits, read_packed, write_packed
+from ssps_lib import paths
+from ssps_lib.corpora.corpus import SAMPLE_RATE, Corpus, Splits
+from ssps_lib.corpora.packed import is_packed, read_packed, write_packed
+from ssps_lib.corpora.splits import open_packed
 from ssps_lib.corpora.trials import Trials, make_trials, read_trials
 
 __all__ = [
@@ -12,6 +15,7 @@ __all__ = [
     "Trials",
     "make_trials",
     "open_corpus",
+    "open_packed",
     "read_packed",
     "read_trials",
     "write_packed",
@@ -19,24 +23,38 @@ __all__ = [
 
 
 def open_corpus(name: str = "simulated", device: str = "cpu", **options) -> Splits:
-    """Open a corpus by name ("simulated") or by the path of a folder of recordings.
+    """Open a corpus by its name or by the path of a folder.
 
     Args:
+        name: "simulated"; the path of a folder of recordings, of VoxCeleb or of LibriSpeech as they
+            unpack, or of a packed corpus; the name of a corpus that was packed before ("voxceleb");
+            "librispeech", which is downloaded where it was not packed.
         device: where a simulated corpus is rendered.
-        options: proportions of the simulated corpus, or options of the folder.
+        options: proportions of the simulated corpus (`simulated.Size`), or options of a folder
+            (`folder.open_folder`), of a packed corpus (`splits.open_packed`) or of LibriSpeech
+            (`subsets`, and those of a folder).
 
     Raises:
-        ValueError: neither a known name nor an existing folder.
+        ValueError: neither a known name nor an existing folder; whatever is wrong with the folder.
     """
     if name == "simulated":
         from ssps_lib.corpora.simulated import open_simulated
 
         return open_simulated(device, **options)
-    if Path(name).is_dir():
+    for folder in (Path(name), paths.home() / "corpora" / name):
+        if is_packed(folder):
+            return open_packed(folder, **options)
+    if Path(name).is_dir() or name == "librispeech":
         from ssps_lib.corpora.folder import open_folder
 
-        return open_folder(name, **options)
+        subsets = options.pop("subsets", None)
+        if not Path(name).is_dir():
+            from ssps_lib.corpora.librispeech import SUBSETS, download
+
+            subsets = tuple(subsets or SUBSETS)
+            name = download(paths.home() / "downloads", subsets)
+        return open_folder(name, subsets=subsets, **options)
     raise ValueError(
-        f"corpus '{name}' is neither 'simulated' nor an existing folder "
-        "<speaker>/<recording>/<utterance>: check the path"
+        f"corpus '{name}' is neither 'simulated', 'librispeech', a packed corpus nor an existing "
+        "folder: check the path, or pack it with `python -m ssps_lib.corpora pack FOLDER`"
     )

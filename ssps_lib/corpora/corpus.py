@@ -1,14 +1,12 @@
 """A corpus: utterances with speaker and recording labels, read at random by training index."""
 
-import json
-import os
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ssps_lib.corpora.shards import Shards
 from ssps_lib.corpora.trials import Trials
 
 SAMPLE_RATE = 16_000
@@ -23,14 +21,14 @@ class Corpus:
 
     Attributes:
         name: what errors and figures call the corpus.
-        samples: (total,) int16, usually a memory map.
+        samples: (total,) int16, usually a memory map, or several that read as one.
         offsets: (N + 1,) int64, utterance i is `samples[offsets[i]:offsets[i + 1]]`.
         speakers, recordings: (N,) int64 labels from 0, recordings distinct between speakers.
         keys: N names `<speaker>/<recording>/<utterance>`.
     """
 
     name: str
-    samples: np.ndarray
+    samples: np.ndarray | Shards
     offsets: np.ndarray
     speakers: np.ndarray
     recordings: np.ndarray
@@ -53,12 +51,14 @@ class Corpus:
         """All samples of one utterance, (T,) int16."""
         return np.asarray(self.samples[self.offsets[index] : self.offsets[index + 1]])
 
-    def crops(self, index: np.ndarray, uniform: np.ndarray, samples: int) -> np.ndarray:
-        """One crop of an utterance for each index, (B, samples) int16.
+    def crops(
+        self, index: np.ndarray, uniform: np.ndarray, samples: int, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """One crop of an utterance for each index, (B, samples) int16, written to `out` if given.
 
         `uniform` (B,) in [0, 1) places the crop; an utterance shorter than the crop is repeated.
         """
-        out = np.empty((len(index), samples), np.int16)
+        out = np.empty((len(index), samples), np.int16) if out is None else out
         for row, (i, u) in enumerate(zip(index, uniform, strict=True)):
             begin, end = self.offsets[i], self.offsets[i + 1]
             if end - begin >= samples:
@@ -67,6 +67,18 @@ class Corpus:
             else:
                 out[row] = np.resize(self.samples[begin:end], samples)
         return out
+
+    def part(self, begin: int, end: int, name: str) -> "Corpus":
+        """Utterances `begin` to `end` without copying their audio, with labels from 0."""
+        offsets = self.offsets[begin : end + 1]
+        return Corpus(
+            name,
+            self.samples[offsets[0] : offsets[-1]],
+            offsets - offsets[0],
+            np.unique(self.speakers[begin:end], return_inverse=True)[1],
+            np.unique(self.recordings[begin:end], return_inverse=True)[1],
+            self.keys[begin:end],
+        )
 
     def subset(self, index: np.ndarray, name: str | None = None) -> "Corpus":
         """The utterances of `index` as a corpus of its own (audio is copied into memory)."""
@@ -91,68 +103,9 @@ class Splits:
     test: Corpus
     dev_trials: Trials
     test_trials: Trials
+    bank: Path | None = None  # noises and rooms that belong to the corpus, None to generate them
 
 
 def labels(names: Iterable[str]) -> np.ndarray:
     """Integer labels from 0 in the sorted order of the names, (N,) int64."""
     return np.unique(np.asarray(list(names)), return_inverse=True)[1].astype(np.int64)
-
-
-def write_packed(
-    folder: Path, name: str, batches: Iterable[Iterable[np.ndarray]], keys: list[str]
-) -> Corpus:
-    """Write utterances (batches of int16 arrays, in the order of `keys`) as one packed file.
-
-    The folder appears under its name only when it is complete, so an interrupted or failed write
-    leaves nothing that could be mistaken for a corpus.
-    """
-    folder = Path(folder)
-    partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
-    partial.mkdir(parents=True, exist_ok=True)
-    lengths = []
-    try:
-        with open(partial / "audio.int16", "wb") as file:
-            for batch in batches:
-                for audio in batch:
-                    lengths.append(len(audio))
-                    file.write(np.ascontiguousarray(audio, np.int16).tobytes())
-        if len(lengths) != len(keys):
-            raise ValueError(f"{len(lengths)} utterances were given for {len(keys)} keys")
-        np.save(partial / "lengths.npy", np.asarray(lengths, np.int64))
-        np.save(partial / "keys.npy", np.asarray(keys, np.str_))
-        (partial / "corpus.json").write_text(json.dumps({"name": name, "utterances": len(keys)}))
-        if folder.exists():  # another process was faster
-            shutil.rmtree(partial)
-        else:
-            partial.rename(folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    return read_packed(folder)
-
-
-def read_packed(folder: Path) -> Corpus:
-    """Open a packed corpus without reading its audio.
-
-    Speaker and recording labels follow from the keys.
-    """
-    folder = Path(folder)
-    name = json.loads((folder / "corpus.json").read_text())["name"]
-    keys = np.load(folder / "keys.npy")
-    offsets = np.concatenate([[0], np.cumsum(np.load(folder / "lengths.npy"))])
-    size = (folder / "audio.int16").stat().st_size
-    if size != 2 * offsets[-1]:
-        raise ValueError(
-            f"{folder}/audio.int16 has {size} bytes, {2 * offsets[-1]} were expected: "
-            "the file was truncated; delete the folder and pack the corpus again"
-        )
-    speaker = [key.split("/")[0] for key in keys]
-    recording = ["/".join(key.split("/")[:2]) for key in keys]
-    return Corpus(
-        name,
-        np.memmap(folder / "audio.int16", np.int16, "r"),
-        offsets,
-        labels(speaker),
-        labels(recording),
-        keys,
-    )

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from ssps_lib import paths
-from ssps_lib.corpora.corpus import SAMPLE_RATE, Splits, read_packed, write_packed
+from ssps_lib.corpora.corpus import SAMPLE_RATE, Splits
+from ssps_lib.corpora.packed import read_packed, write_packed
 from ssps_lib.corpora.trials import make_trials
 
 FRAME = 512  # samples of a synthesis frame

@@ -5,8 +5,9 @@ import hashlib
 import os
 import posixpath
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,10 @@ from ssps_lib.corpora.audio import EXTENSIONS
 from ssps_lib.corpora.trials import parse_trials
 
 COLUMNS = ("file", "speaker", "recording")
-SPLITS = ("train", "dev", "test")
+SPLITS = ("train", "dev", "test", "rest")  # rest: only further trial lists name it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """An utterance: its file relative to the root, its labels and its split ("" = undecided)."""
 
@@ -29,13 +30,16 @@ class Entry:
 
     @property
     def key(self) -> str:
-        """`<speaker>/<recording>/<utterance>`; the file's path where it has this form.
+        """`<speaker>/<recording>/<utterance>`; the file's path where that ends in this form.
 
         >>> Entry("a/r/1.wav", "a", "r").key, Entry("1.wav", "a", "r").key
         ('a/r/1.wav', 'a/r/1.wav')
+        >>> Entry("dev/wav/a/r/1.wav", "a", "r").key
+        'a/r/1.wav'
         """
         head = f"{self.speaker}/{self.recording}/"
-        return self.file if self.file.startswith(head) else head + self.file
+        begin = f"/{self.file}".rfind(f"/{head}")
+        return self.file[begin:] if begin >= 0 else head + self.file
 
 
 @dataclass
@@ -47,14 +51,27 @@ class Table:
         entries: in the order of SPLITS once `decide_splits` has run, then by file.
         faults: of the lists; nothing can be opened before they are mended.
         misplaced: audio files that are not at `<speaker>/<recording>/<utterance>`.
-        trials: rows (label, first, second) of trials.txt, positions among the test entries.
+        lists: trial lists by name, rows (label, first, second) of positions in `entries`.
+        decided: whether the layout itself has given every entry its split.
+        notes: what differs from what was expected without being in the way.
     """
 
     root: Path
     entries: list[Entry] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     misplaced: list[str] = field(default_factory=list)
-    trials: np.ndarray | None = None
+    lists: dict[str, np.ndarray] = field(default_factory=dict)
+    decided: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.root = Path(self.root)
+
+    def bounds(self) -> dict[str, tuple[int, int]]:
+        """Where each split begins and ends in `entries`, once `decide_splits` has run."""
+        split = [SPLITS.index(entry.split) for entry in self.entries]
+        edges = np.searchsorted(split, range(len(SPLITS) + 1)).tolist()
+        return dict(zip(SPLITS, pairwise(edges), strict=True))
 
     def of_split(self, split: str) -> list[Entry]:
         return [entry for entry in self.entries if entry.split == split]
@@ -76,6 +93,7 @@ def read_table(root: Path) -> Table:
         _read_csv(table, name, name.removesuffix(".csv") if len(lists) == 2 else "")
     if not lists:
         _read_tree(table)
+    table.faults += duplicates((entry.key, entry.file) for entry in table.entries)
     if not (table.entries or table.faults or table.misplaced):
         raise ValueError(
             f"corpus '{root}' holds no audio: expected <speaker>/<recording>/<utterance> with one "
@@ -115,7 +133,7 @@ def _read_csv(table: Table, name: str, split: str) -> None:
 
 
 def _read_tree(table: Table) -> None:
-    for file in sorted(_audio_files(table.root)):
+    for file in sorted(audio_files(table.root)):
         parts = file.split("/")
         if len(parts) == 3:
             table.entries.append(Entry(file, parts[0], parts[1]))
@@ -125,14 +143,23 @@ def _read_tree(table: Table) -> None:
             )
 
 
-def _audio_files(root: Path, deepest: int = 6) -> Iterator[str]:
+def duplicates(named: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """One text for each file, of (key, file) pairs, whose key another file has already."""
+    first: dict[str, str] = {}
+    for key, file in named:
+        if first.setdefault(key, file) is not file:
+            yield f"{file}: is utterance '{key}' a second time, beside {first[key]}"
+
+
+def audio_files(root: Path, also: frozenset = frozenset(), deepest: int = 6) -> Iterator[str]:
+    """Paths below the root, relative to it, of audio and of files whose name is in `also`."""
     for folder, folders, files in os.walk(root, followlinks=True):
         relative = Path(folder).relative_to(root)
         if len(relative.parts) >= deepest:  # links may run in a circle
             folders.clear()
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
-            if name.lower().endswith(EXTENSIONS) and not name.startswith("."):
+            if name in also or (name.lower().endswith(EXTENSIONS) and not name.startswith(".")):
                 yield (relative / name).as_posix()
 
 
@@ -170,7 +197,7 @@ def decide_splits(table: Table, share: float) -> None:
     needed = 4 if test else 6
     count = len({entry.speaker for entry in others})
     if count < needed:
-        if not (table.faults or table.misplaced):  # which may be why so few are left
+        if table.entries and not table.faults:  # which may be why so few are left
             table.faults.append(
                 f"{count} speakers{' beside those of the test set' if test else ''} are too few: "
                 f"at least {needed} are needed, as training and held-out speakers are disjoint"
@@ -182,14 +209,26 @@ def decide_splits(table: Table, share: float) -> None:
     dev = held_out(others, share)
     split = {entry.speaker: "train" for entry in table.entries}
     split |= dict.fromkeys(dev, "dev") | dict.fromkeys(test, "test")
-    table.entries = sorted(
-        (replace(entry, split=split[entry.speaker]) for entry in table.entries),
-        key=lambda entry: (SPLITS.index(entry.split), entry.speaker, entry.recording, entry.file),
-    )
+    table.entries = in_order(replace(e, split=split[e.speaker]) for e in table.entries)
     if listed.is_file():
         files = [entry.file for entry in table.of_split("test")]
-        table.trials, faults = parse_trials(listed, files)
-        table.faults += faults
+        read_list(table, listed, "trials", files, table.bounds()["test"][0])
+
+
+def in_order(entries: Iterable[Entry]) -> list[Entry]:
+    """The entries by split, speaker, recording and file, which are their training indices."""
+    return sorted(
+        entries,
+        key=lambda entry: (SPLITS.index(entry.split), entry.speaker, entry.recording, entry.file),
+    )
+
+
+def read_list(table: Table, file: Path, name: str, files: Sequence[str], begin: int) -> None:
+    """Read a trial list of `files`, the names of the entries from `begin` on."""
+    rows, faults = parse_trials(file, files)
+    table.faults += faults
+    rows[:, 1:] += begin
+    table.lists[name] = rows
 
 
 def held_out(entries: list[Entry], share: float, most: int = 100) -> set[str]:

@@ -1,0 +1,41 @@
+"""One function of many items in several processes."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import TypeVar
+
+Item, Result = TypeVar("Item"), TypeVar("Result")
+
+
+def workers_for(jobs: int, wanted: int | None = None) -> int:
+    """How many processes to start: by default one for each two jobs, at most one for each core."""
+    return wanted or max(1, min(jobs // 2, os.cpu_count() or 1))
+
+
+def in_order(
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int
+) -> Iterator[Result]:
+    """`map(function, items)` by so many processes; one means this process itself.
+
+    Processes are started afresh, since a fork would copy the locks of threads; a script therefore
+    needs the usual `if __name__ == "__main__":`.
+
+    Raises:
+        BrokenProcessPool: a process died, of too little memory or for want of the main guard.
+    """
+    if workers == 1:
+        yield from map(function, items)
+        return
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _one_thread)
+    try:
+        yield from pool.map(function, items)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
