@@ -1,5 +1,7 @@
 """From training indices to augmented frames on the device."""
 
+from concurrent.futures import Future, ThreadPoolExecutor
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -34,6 +36,20 @@ class Feeder:
         self.augmentation = augmentation
         self.seed = seed
         self.device = device
+        self.cutter = Cutter(corpus)
+
+    def ahead(self, epoch: int, index: np.ndarray, reference: bool) -> None:
+        """Let threads cut the views, and the reference, of a coming mini-batch.
+
+        `views` and `reference` give the same frames without it, only later. Worth while on a GPU,
+        which leaves the cores to them.
+        """
+        streams = {VIEWS + v: samples for v, samples in enumerate(self.samples)}
+        if reference:
+            streams[REFERENCE] = self.reference_samples
+        for stream, samples in streams.items():
+            place = draws.uniform(self.seed, epoch, index, 1, stream)[:, 0]
+            self.cutter.begin(index, place, samples)
 
     def views(self, epoch: int, index: np.ndarray, positive: np.ndarray | None = None) -> list:
         """Distorted frames [(B, T_v), ...] of the utterances `index`.
@@ -61,5 +77,45 @@ class Feeder:
         return torch.from_numpy(draws.uniform(self.seed, epoch, index, 2, POSITIVES))
 
     def _frames(self, index: np.ndarray, place: np.ndarray, samples: int) -> Tensor:
-        frames = torch.from_numpy(self.corpus.crops(index, place, samples))
+        frames = torch.from_numpy(self.cutter.cut(index, place, samples))
         return frames.to(self.device).float() / 32768
+
+
+class Cutter:
+    """Crops of a corpus, some of them begun by threads before they are asked for.
+
+    A crop's request is its name, so that nothing depends on what was begun, or by how many threads.
+    """
+
+    def __init__(self, corpus: Corpus, threads: int = 4, kept: int = 16) -> None:
+        """`kept` requests wait at most; the oldest is forgotten beyond that."""
+        self.corpus, self.threads, self.kept = corpus, threads, kept
+        self.pool: ThreadPoolExecutor | None = None
+        self.begun: dict[tuple, tuple[np.ndarray, list[Future]]] = {}
+
+    def begin(self, index: np.ndarray, place: np.ndarray, samples: int) -> None:
+        """Cut (B, samples) in other threads; `Corpus.crops` says how."""
+        self.pool = self.pool or ThreadPoolExecutor(self.threads)
+        out = np.empty((len(index), samples), np.int16)
+        rows = np.array_split(np.arange(len(index)), self.threads)
+        parts = [
+            self.pool.submit(self.corpus.crops, index[r], place[r], samples, out[r[0] : r[-1] + 1])
+            for r in rows
+            if len(r)
+        ]
+        self.begun[self._name(index, place, samples)] = (out, parts)
+        while len(self.begun) > self.kept:
+            self.begun.pop(next(iter(self.begun)))
+
+    def cut(self, index: np.ndarray, place: np.ndarray, samples: int) -> np.ndarray:
+        """The crops (B, samples) int16, which may have been begun."""
+        out, parts = self.begun.pop(self._name(index, place, samples), (None, []))
+        if out is None:
+            return self.corpus.crops(index, place, samples)
+        for part in parts:
+            part.result()
+        return out
+
+    @staticmethod
+    def _name(index: np.ndarray, place: np.ndarray, samples: int) -> tuple:
+        return index.tobytes(), place.tobytes(), samples

@@ -98,7 +98,7 @@ def test_made_trials_cross_recordings(tree):
 
 def test_packed_once_then_opened_without_the_decoder(tree, home, monkeypatch):
     first = open_folder(tree)
-    monkeypatch.setattr("ssps_lib.corpora.folder.read_audio", None)  # a second pass would fail
+    monkeypatch.setattr("ssps_lib.corpora.packer.read_audio", None)  # a second pass would fail
     again = open_folder(tree)
     assert list(again.test.keys) == list(first.test.keys)
     assert (again.test_trials.first == first.test_trials.first).all()
@@ -247,7 +247,7 @@ def test_test_speakers_without_training_speakers(lists):
 def test_missing_root(tmp_path):
     with pytest.raises(ValueError, match="is not an existing folder: check the path"):
         open_folder(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="neither 'simulated' nor an existing folder"):
+    with pytest.raises(ValueError, match="a packed corpus nor an existing folder"):
         open_corpus(str(tmp_path / "nowhere"))
 
 
@@ -394,8 +394,8 @@ def test_simulated_sessions_are_the_same_from_a_seed_and_keep_lengths(tree, monk
     plain = by_key(open_folder(tree))
     first = by_key(open_folder(tree, sessions="simulated"))
     monkeypatch.setenv("SSPS_HOME", str(tmp_path / "other home"))
-    monkeypatch.setattr("ssps_lib.corpora.folder.BATCH", 7)
-    again = by_key(open_folder(tree, sessions="simulated"))
+    monkeypatch.setattr("ssps_lib.corpora.packer.SHARD", 7)
+    again = by_key(open_folder(tree, sessions="simulated", workers=1))
     other = by_key(open_folder(tree, sessions="simulated", seed=2))
     for key, audio in first.items():
         assert np.array_equal(audio, again[key])

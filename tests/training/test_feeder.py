@@ -90,3 +90,28 @@ def test_choices_are_uniform_numbers_of_the_utterance(corpus):
     feeder = feeder_of(corpus)
     assert torch.equal(feeder.choices(1, np.array([1, 2]))[1:], feeder.choices(1, np.array([2])))
     assert feeder.choices(1, np.array([1, 2])).shape == (2, 2)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_frames_cut_ahead_are_the_same(corpus, threads):
+    index, other = np.array([2, 0, 3]), np.array([1, 3])
+    feeder, plain = feeder_of(corpus, "reverb+noise"), feeder_of(corpus, "reverb+noise")
+    feeder.cutter.threads = threads
+    feeder.ahead(3, index, reference=True)
+    feeder.ahead(3, other, reference=False)
+    assert len(feeder.cutter.begun) == 5
+    for batch in (index, other):
+        for both in zip(feeder.views(3, batch), plain.views(3, batch), strict=True):
+            assert torch.equal(*both)
+        assert torch.equal(feeder.reference(3, batch), plain.reference(3, batch))
+    assert not feeder.cutter.begun  # all of them were used
+
+
+def test_frames_begun_for_another_epoch_or_utterance_are_not_taken(corpus):
+    feeder, plain = feeder_of(corpus), feeder_of(corpus)
+    for epoch in range(20):
+        feeder.ahead(epoch, np.array([3]), reference=True)
+    assert len(feeder.cutter.begun) == feeder.cutter.kept
+    positive = np.array([1])
+    for both in zip(*(f.views(30, np.array([3]), positive) for f in (feeder, plain)), strict=True):
+        assert torch.equal(*both)
