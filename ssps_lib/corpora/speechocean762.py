@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ssps_lib import paths
 from ssps_lib.corpora.faults import listed
 
 
-def arrange(archive: str | Path, folder: str | Path, blocks: int = 4) -> Path:
+def arrange(archive: str | Path, folder: str | Path | None = None, blocks: int = 4) -> Path:
     """Lay the unpacked archive out as `s<speaker>/p<block>/<utterance>.wav` with its two lists.
 
     A speaker's utterances, in the order of their names, are cut into `blocks` pseudo-recordings as
@@ -24,12 +25,14 @@ def arrange(archive: str | Path, folder: str | Path, blocks: int = 4) -> Path:
 
     Args:
         archive: the unpacked archive, with WAVE, train and test in it.
-        folder: the new tree, which may exist already.
+        folder: the new tree, which may exist already; by default where
+            `open_corpus("speechocean762")` finds it.
 
     Raises:
         FileNotFoundError: a list or files that it names are missing.
     """
-    archive, folder = Path(archive), Path(folder)
+    archive = Path(archive)
+    folder = Path(folder or paths.home() / "corpora" / "speechocean762")
     for split in ("train", "test"):
         rows = list(_rows(_utterances(archive, split), blocks))
         for source, row in rows:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from ssps_lib.corpora import open_corpus
 from ssps_lib.corpora.speechocean762 import arrange
 
 
@@ -36,6 +37,13 @@ def test_a_speakers_utterances_are_cut_into_blocks_in_the_order_of_their_names(a
     for row in rows:  # the sound is still that of its name
         samples, _ = soundfile.read(folder / row["file"])
         assert samples.mean() == pytest.approx(int(row["file"][-8:-4]) / 100, abs=1e-4)
+
+
+def test_the_tree_is_opened_by_its_name(archive, tmp_path, monkeypatch):
+    monkeypatch.setenv("SSPS_HOME", str(tmp_path / "home"))
+    arrange(archive, blocks=5)
+    with pytest.raises(ValueError, match="speakers"):  # two of them are found, which are too few
+        open_corpus("speechocean762")
 
 
 def test_arranging_twice_changes_nothing(archive, tmp_path):
