@@ -1,0 +1,130 @@
+"""Every K and M on the representations that SSPS starts from (Section V-B, book chapter 12).
+
+Figure 4 draws accuracies of pseudo-positives over K and M. Training each cell is expensive; what
+their first mini-batches would be given is not: one pass over the corpus fills the memory queues,
+and every sampler draws from the same ones.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from copy import copy
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ssps_lib.analysis import PositiveObserver
+from ssps_lib.positives import Clustering, NearestNeighbors, PositiveSampler
+from ssps_lib.training import RunConfig, checkpoints, record, run_folder
+from ssps_lib.training.loop import Trainer
+
+Key = tuple[str, int | None, int]  # positives, K, M
+
+
+def measure(
+    ssl: RunConfig, clusters: Sequence[int], windows: Sequence[int], nearest: Sequence[int]
+) -> dict:
+    """Accuracies of the pseudo-positives that a run continuing `ssl` would start with.
+
+    The queues are filled as `training` fills them, and batches, draws and the first centroids are
+    those of the first SSPS epoch; only the encoder does not learn between the batches.
+
+    Args:
+        ssl: a run that is finished on this machine.
+        clusters: values of K.
+        windows: values of M of SSPS-Clustering; one that is not below K is left out.
+        nearest: values of M of SSPS-NN.
+
+    Returns:
+        The record: name, `start_from` (the config of `ssl`), machine, seconds, versions, and
+        `rows` of positives, k, m, coverage, speaker_accuracy and recording_accuracy (fractions).
+
+    Raises:
+        FileNotFoundError: the weights of `ssl` are not on this machine.
+        ValueError: K above the number of utterances.
+    """
+    parent = checkpoints.find(run_folder(ssl) / "checkpoint")
+    if parent is None:
+        raise FileNotFoundError(
+            f"the weights of run {ssl.name} are not on this machine: train it first with "
+            "training.run(config, use_record=False)"
+        )
+    started = time.perf_counter()
+    widest = {"positives": "ssps-clustering", "clusters": max(clusters), "window": 0}
+    with tempfile.TemporaryDirectory() as folder:
+        config = ssl.with_(**widest, epochs=1, start_from=ssl)
+        trainer = Trainer(config, Path(folder), parent)
+        trainer.fill_queues()
+    samplers = {**_clusterings(trainer, clusters, windows), **_neighbours(trainer, nearest)}
+    rows = [
+        dict(zip(("positives", "k", "m"), key, strict=True)) | accuracies(trainer, sampler)
+        for key, sampler in samplers.items()
+    ]
+    return {
+        "format": record.FORMAT,
+        "name": _name(ssl),
+        "note": "K and M when SSPS starts, nothing trained",
+        "start_from": ssl.to_dict(),
+        "machine": record.machine(trainer.device, 1),
+        "seconds": round(time.perf_counter() - started, 1),
+        "versions": record.versions(),
+        "rows": rows,
+    }
+
+
+def accuracies(trainer: Trainer, sampler: PositiveSampler) -> dict[str, float]:
+    """Coverage, speaker and recording accuracy of one pass of `sampler` over all anchors."""
+    epoch, queue = trainer.epoch, trainer.positive_queue
+    index = np.concatenate(trainer.batches(epoch))
+    observer = PositiveObserver(trainer.corpus.speakers, trainer.corpus.recordings)
+    for part in np.array_split(index, -(-len(index) // 4096)):
+        rows = torch.from_numpy(part).to(trainer.device)
+        uniform = trainer.feeder.choices(epoch, part).to(trainer.device)
+        observer.update(rows, sampler.sample(rows, queue, uniform))
+    return observer.result()
+
+
+def _clusterings(
+    trainer: Trainer, clusters: Sequence[int], windows: Sequence[int]
+) -> dict[Key, Clustering]:
+    """Each K is clustered once, for its widest window; narrower ones see its nearest columns."""
+    samplers = {}
+    for k in sorted(set(clusters)):
+        fitting = [m for m in windows if m < k]
+        widest = Clustering(k, max(fitting))
+        generator = torch.Generator().manual_seed(trainer.config.seed + trainer.epoch)
+        widest.refresh(trainer.reference_queue, generator)
+        for m in fitting:
+            sampler = copy(widest)
+            sampler.window = m
+            sampler.neighbors = None if widest.neighbors is None else widest.neighbors[:, :m]
+            samplers["ssps-clustering", k, m] = sampler
+    return samplers
+
+
+def _neighbours(trainer: Trainer, nearest: Sequence[int]) -> dict[Key, NearestNeighbors]:
+    samplers = {("ssps-nn", None, m): NearestNeighbors(m) for m in nearest}
+    for sampler in samplers.values():
+        sampler.refresh(trainer.reference_queue)
+    return samplers
+
+
+def save(values: dict) -> Path:
+    """Store what `measure` gave among the book's records, whole or not at all."""
+    target = record.folder() / f"{values['name']}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".partial")
+    partial.write_text(json.dumps(record.rounded(values), indent=1) + "\n")
+    return partial.replace(target)
+
+
+def load(ssl: RunConfig) -> dict | None:
+    """The stored record of the run `ssl`; None if there is none."""
+    target = record.folder() / f"{_name(ssl)}.json"
+    return json.loads(target.read_text()) if target.exists() else None
+
+
+def _name(ssl: RunConfig) -> str:
+    return f"grid-{ssl.hash}"
