@@ -1,7 +1,5 @@
 """The model at the size of VoxCeleb2: Figure 4 and Table II without audio (book chapter 6)."""
 
-import json
-import math
 import time
 from collections.abc import Iterator, Sequence
 from copy import copy
@@ -117,24 +115,10 @@ def _neighbors(space: Space, anchors: int = 8_192) -> Iterator[dict]:
 
 
 def save_voxceleb2(values: dict) -> Path:
-    """Store the record of `voxceleb2` among the book's records, whole or not at all."""
-    target = record.folder() / f"{NAME}.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(".partial")
-    partial.write_text(json.dumps(_without_nan(record.rounded(values)), indent=1) + "\n")
-    return partial.replace(target)
+    """Store the record of `voxceleb2` among the book's records."""
+    return record.save_values(NAME, values)
 
 
 def load_voxceleb2() -> dict | None:
     """The stored record; None if there is none."""
-    target = record.folder() / f"{NAME}.json"
-    return json.loads(target.read_text()) if target.exists() else None
-
-
-def _without_nan(value):
-    """JSON has no NaN: None in its place."""
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return record.load_values(NAME)

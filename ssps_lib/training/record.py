@@ -6,8 +6,11 @@ absent.
 """
 
 import json
+import math
 import os
 import platform
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -148,17 +151,56 @@ def rounded(value):
     return value
 
 
+def save_values(name: str, values: dict) -> Path:
+    """Store what an experiment without a run of its own found, as `<name>.json` beside the records.
+
+    NaN becomes null, which JSON has. The file appears whole or not at all.
+    """
+    target = folder() / f"{name}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".partial")
+    partial.write_text(json.dumps(_without_nan(rounded(values)), indent=1) + "\n")
+    return partial.replace(target)
+
+
+def load_values(name: str) -> dict | None:
+    """What `save_values` stored; None if there is nothing."""
+    target = folder() / f"{name}.json"
+    return json.loads(target.read_text()) if target.exists() else None
+
+
+def _without_nan(value):
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
 def read(target: Path) -> tuple[dict, dict[str, np.ndarray]]:
     """Read what `write` wrote.
 
     Raises:
-        ValueError: the record has another format.
+        FileNotFoundError: it has no JSON or no arrays.
+        ValueError: the record is damaged or has another format.
     """
-    record = json.loads(target.with_name(target.name + ".json").read_text())
-    if record.get("format") != FORMAT:
+    try:
+        record = json.loads(target.with_name(target.name + ".json").read_text())
+        found = record.get("format")
+        with np.load(target.with_name(target.name + ".npz"), allow_pickle=False) as file:
+            arrays = dict(file)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"the record {target} lacks '{Path(error.filename).name}', expected a .json and a .npz "
+            "file: delete the other and train the run again"
+        ) from error
+    except (ValueError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
-            f"the record {target} has format {record.get('format')}, this library reads {FORMAT}: "
+            f"the record {target} is damaged ({error}): delete it and train the run again"
+        ) from error
+    if found != FORMAT:
+        raise ValueError(
+            f"the record {target} has format {found}, this library reads {FORMAT}: "
             "delete it and train the run again"
         )
-    with np.load(target.with_name(target.name + ".npz"), allow_pickle=False) as file:
-        return record, dict(file)
+    return record, arrays
