@@ -13,6 +13,7 @@ __all__ = [
     "Corpus",
     "Splits",
     "Trials",
+    "locate",
     "make_trials",
     "open_corpus",
     "open_packed",
@@ -22,12 +23,19 @@ __all__ = [
 ]
 
 
+def locate(name: str) -> Path | None:
+    """The folder that `open_corpus` reads for a path or a name; None where there is none."""
+    places = (Path(name), paths.home() / "corpora" / name)
+    return next((place for place in places if name and place.is_dir()), None)
+
+
 def open_corpus(name: str = "simulated", device: str = "cpu", **options) -> Splits:
     """Open a corpus by its name or by the path of a folder.
 
     Args:
         name: "simulated"; the path of a folder of recordings, of VoxCeleb or of LibriSpeech as they
-            unpack, or of a packed corpus; the name of a corpus that was packed before ("voxceleb");
+            unpack, or of a packed corpus; the name of one of these in the cache's folder `corpora`
+            ("voxceleb" once it was packed);
             "librispeech", which is downloaded where it was not packed.
         device: where a simulated corpus is rendered.
         options: proportions of the simulated corpus (`simulated.Size`), or options of a folder
@@ -41,19 +49,19 @@ def open_corpus(name: str = "simulated", device: str = "cpu", **options) -> Spli
         from ssps_lib.corpora.simulated import open_simulated
 
         return open_simulated(device, **options)
-    for folder in (Path(name), paths.home() / "corpora" / name):
-        if is_packed(folder):
-            return open_packed(folder, **options)
-    if Path(name).is_dir() or name == "librispeech":
+    folder = locate(name)
+    if folder is not None and is_packed(folder):
+        return open_packed(folder, **options)
+    if folder is not None or name == "librispeech":
         from ssps_lib.corpora.folder import open_folder
 
         subsets = options.pop("subsets", None)
-        if not Path(name).is_dir():
+        if folder is None:
             from ssps_lib.corpora.librispeech import SUBSETS, download
 
             subsets = tuple(subsets or SUBSETS)
-            name = download(paths.home() / "downloads", subsets)
-        return open_folder(name, subsets=subsets, **options)
+            folder = download(paths.home() / "downloads", subsets)
+        return open_folder(folder, subsets=subsets, **options)
     raise ValueError(
         f"corpus '{name}' is neither 'simulated', 'librispeech', a packed corpus nor an existing "
         "folder: check the path, or pack it with `python -m ssps_lib.corpora pack FOLDER`"
