@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from ssps_lib.positives.kmeans import blocks, kmeans
-from ssps_lib.positives.queues import Queue
+from ssps_lib.positives.queues import Queue, check_index
 from ssps_lib.positives.sampler import PositiveSampler, check_uniform, only_held, pick
 
 
@@ -38,7 +38,8 @@ class Clustering(PositiveSampler):
         iterations: int = 10,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        if not 0 <= window < clusters:
+        whole = isinstance(clusters, int) and isinstance(window, int)
+        if not (whole and 0 <= window < clusters):
             raise ValueError(
                 f"The window M must lie in [0, {clusters - 1}] with K={clusters} clusters, since "
                 f"a cluster is no neighbour of itself; got M={window}."
@@ -75,12 +76,25 @@ class Clustering(PositiveSampler):
             self.neighbors = nearest_clusters(self.centroids, counts > 0, self.window)
         self._members = _member_keys(self.assignments)  # S_k (Eq. 12)
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """`assignments`, `centroids` and `neighbors`, as far as there are any."""
+        names = ("assignments", "centroids", "neighbors")
+        found = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def load_state_dict(self, state: dict[str, Tensor], reference: Queue) -> None:
+        """Restore the clusters of the epoch's start, from which Q-hat has moved on since."""
+        for name, value in state.items():
+            setattr(self, name, value.to(reference.device))
+        self._members = _member_keys(self.assignments)
+
     def sample(
         self, index: Tensor, queue: Queue | None = None, uniform: Tensor | None = None
     ) -> Tensor:
         """See `PositiveSampler.sample`; the first uniform number chooses the cluster."""
         if self.assignments is None:
             raise RuntimeError("SSPS-Clustering has no clusters: call refresh first.")
+        check_index(index, len(self.assignments))
         index = index.to(self.assignments.device)
         uniform = check_uniform(uniform, index).to(index.device)
         cluster = self.choose_clusters(index, uniform[:, 0])  # c-hat_i

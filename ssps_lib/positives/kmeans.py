@@ -42,18 +42,24 @@ def kmeans(
         fixed, so that ties may fall differently from run to run.
 
     Raises:
-        ValueError: if K is not in [1, N], `initial` has another shape, or rows are not finite.
+        ValueError: if K is not in [1, N], shapes do not fit, or rows are not finite.
 
     >>> x = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]])
     >>> assignments, centroids = kmeans(x, 2, initial=x[[0, 2]])
     >>> assignments
     tensor([0, 0, 1, 1])
     """
+    if x.ndim != 2:
+        raise ValueError(f"k-means got rows of shape {tuple(x.shape)}, expected (N, D).")
     n, dim = x.shape
-    if not 1 <= k <= n:
+    if not (isinstance(k, int) and 1 <= k <= n):
         raise ValueError(f"K={k} clusters need 1 <= K <= {n}, the number of rows: lower K.")
+    if iterations < 0:
+        raise ValueError(f"iterations is {iterations}, expected at least 0 (the paper: 10).")
     if initial is None:
         initial = x[torch.randperm(n, generator=generator)[:k].to(x.device)]
+    elif not initial.isfinite().all():
+        raise ValueError("k-means got centroids that are not finite: has training diverged?")
     if initial.shape != (k, dim):
         raise ValueError(
             f"The first centroids must have shape {(k, dim)}, got {tuple(initial.shape)}."
@@ -61,11 +67,18 @@ def kmeans(
     centroids = F.normalize(initial.float(), dim=1)
     for _ in range(iterations):
         _, sums = _assign(x, centroids, dtype)
-        if not sums.isfinite().all():
-            raise ValueError("k-means got rows that are not finite: has training diverged?")
+        _check_finite(sums)
         norms = sums.norm(dim=1, keepdim=True)
         centroids = torch.where(norms > 1e-12, sums / norms.clamp(min=1e-12), centroids)
-    return _assign(x, centroids, dtype)[0], centroids
+    assignments, sums = _assign(x, centroids, dtype)
+    if iterations == 0:
+        _check_finite(sums)
+    return assignments, centroids
+
+
+def _check_finite(sums: Tensor) -> None:
+    if not sums.isfinite().all():
+        raise ValueError("k-means got rows that are not finite: has training diverged?")
 
 
 def _assign(x: Tensor, centroids: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -75,6 +88,7 @@ def _assign(x: Tensor, centroids: Tensor, dtype: torch.dtype) -> tuple[Tensor, T
     columns = centroids.to(dtype).t()
     for block in blocks(len(x), len(centroids), x.device):
         rows = F.normalize(x[block].float(), dim=1)
-        assignments[block] = (rows.to(dtype) @ columns).argmax(dim=1)
+        with torch.autocast(x.device.type, enabled=False):  # `dtype` decides, and nothing else
+            assignments[block] = (rows.to(dtype) @ columns).argmax(dim=1)
         sums.index_add_(0, assignments[block], rows)
     return assignments, sums

@@ -20,7 +20,7 @@ class NearestNeighbors(PositiveSampler):
     """
 
     def __init__(self, window: int = 50) -> None:
-        if window < 1:
+        if not (isinstance(window, int) and window >= 1):
             raise ValueError(f"SSPS-NN needs a window M of at least 1 neighbour, got {window}.")
         self.window = window
         self._reference: Queue | None = None
@@ -33,6 +33,10 @@ class NearestNeighbors(PositiveSampler):
                 f"representations, the queue holds {len(reference)}: fill it, or lower M."
             )
         self._reference = reference
+
+    def load_state_dict(self, state: dict[str, Tensor], reference: Queue) -> None:
+        """Remember Q-hat again: neighbours are looked for in what it holds when a batch asks."""
+        self.refresh(reference)
 
     def sample(
         self,

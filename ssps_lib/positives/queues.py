@@ -43,7 +43,7 @@ class Queue:
         device: torch.device | str = "cpu",
     ) -> None:
         size = n if size is None else size
-        if not 1 <= size <= n:
+        if not (isinstance(size, int) and 1 <= size <= n):
             raise ValueError(f"A queue for {n} utterances needs 1 to {n} slots, got size={size}.")
         self.n, self.shape, self.size = n, tuple(shape), size
         self.values = torch.zeros(size, *self.shape, dtype=dtype, device=device)
@@ -66,6 +66,7 @@ class Queue:
 
     def slots(self, index: Tensor) -> Tensor:
         """Slot of each training index (B,), -1 where it is absent or the index is -1."""
+        check_index(index, self.n, least=-1)
         return self._slots[index.to(self.device)]
 
     def contains(self, index: Tensor) -> Tensor:
@@ -141,12 +142,22 @@ class Queue:
                 f"The queue holds rows of shape {self.shape}; {len(index)} indices came with "
                 f"values of shape {tuple(values.shape)}."
             )
-        on_cpu = index.device.type == "cpu" and len(index) > 0
-        if on_cpu and not (int(index.min()) >= 0 and int(index.max()) < self.n):
-            raise ValueError(
-                f"Training indices must lie in [0, {self.n}), got {int(index.min())} to "
-                f"{int(index.max())}: is the queue made for another corpus?"
-            )
+        check_index(index, self.n)
+
+
+def check_index(index: Tensor, n: int, least: int = 0) -> None:
+    """ValueError unless the training indices (B,) are int64 in [least, n), as far as on the CPU."""
+    if index.ndim != 1 or index.dtype != torch.int64:
+        raise ValueError(
+            f"Training indices are {index.dtype} of shape {tuple(index.shape)}, expected "
+            "torch.int64 of shape (B,)."
+        )
+    on_cpu = index.device.type == "cpu" and len(index) > 0
+    if on_cpu and not (int(index.min()) >= least and int(index.max()) < n):
+        raise ValueError(
+            f"Training indices must lie in [{least}, {n}), got {int(index.min())} to "
+            f"{int(index.max())}: is the queue made for another corpus?"
+        )
 
 
 def _last_occurrence(index: Tensor) -> Tensor:

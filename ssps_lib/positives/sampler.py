@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssps_lib.positives.queues import Queue
+from ssps_lib.positives.queues import Queue, check_index
 
 
 class PositiveSampler:
@@ -41,6 +41,13 @@ class PositiveSampler:
     def retrieve(self, pos: Tensor, queue: Queue) -> Tensor:
         """Positive embeddings q'_pos(i) (B, *shape); arbitrary rows where pos(i) is -1."""
         return queue.rows(pos)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What `refresh` found, as plain tensors, to go on within an epoch."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Tensor], reference: Queue) -> None:
+        """Restore what `state_dict` gave; `reference` is Q-hat as it is by now."""
 
 
 class SameUtterance(PositiveSampler):
@@ -87,6 +94,7 @@ class Supervised(PositiveSampler):
         self, index: Tensor, queue: Queue | None = None, uniform: Tensor | None = None
     ) -> Tensor:
         """See `PositiveSampler.sample`; the labels of the anchors restrict the draw."""
+        check_index(index, len(self._order))
         where = index.cpu()
         first, count = (part[where] for part in self._speaker)
         own_first, own_count = (part[where] for part in self._session)
@@ -99,13 +107,18 @@ class Supervised(PositiveSampler):
 
 
 def check_uniform(uniform: Tensor | None, index: Tensor) -> Tensor:
-    """The (B, 2) numbers of a draw, drawn here if None; ValueError if the shape is another."""
+    """The (B, 2) numbers of a draw, drawn here if None; ValueError if they are others."""
     if uniform is None:
         return torch.rand(len(index), 2, device=index.device)
     if uniform.shape != (len(index), 2):
         raise ValueError(
             f"A draw for {len(index)} anchors needs uniform numbers of shape ({len(index)}, 2), "
             f"got {tuple(uniform.shape)}."
+        )
+    if uniform.device.type == "cpu" and not ((uniform >= 0) & (uniform < 1)).all():
+        raise ValueError(
+            f"Uniform numbers go from {float(uniform.min())} to {float(uniform.max())}, expected "
+            "[0, 1)."
         )
     return uniform
 
