@@ -1,17 +1,39 @@
-"""`accelerate launch -m ssps_lib.training --config run.json`: train one run."""
+"""`accelerate launch -m ssps_lib.training --config run.json`: train one run.
+
+Errors are one sentence on the standard error, with exit status 1.
+"""
 
 import argparse
 import json
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 from accelerate import PartialState
 
-from ssps_lib.training.config import from_dict
-from ssps_lib.training.run import is_complete, train
+from ssps_lib.training import lock, signals
+from ssps_lib.training.config import RunConfig, from_dict
+from ssps_lib.training.run import is_complete, run_folder, train
+
+
+def read_config(file: Path) -> RunConfig:
+    """The run that a JSON file describes.
+
+    Raises:
+        ValueError: it is missing, no JSON, or no run.
+    """
+    try:
+        return from_dict(json.loads(file.read_text()))
+    except OSError as error:
+        raise ValueError(
+            f"the run's file '{file}' cannot be read ({error.strerror}): check the path"
+        ) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"'{file}' is not the JSON of a run ({error})") from error
 
 
 def main() -> None:
+    signals.follow_starter()
     parser = argparse.ArgumentParser(prog="ssps_lib.training", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="RunConfig as JSON")
     parser.add_argument(
@@ -19,13 +41,26 @@ def main() -> None:
         help="number of processes that must take part (default: WORLD_SIZE)",
     )  # fmt: skip
     arguments = parser.parse_args()
-    config = from_dict(json.loads(arguments.config.read_text()))
+    try:
+        run_all(read_config(arguments.config), arguments.processes)
+    except KeyboardInterrupt as error:
+        raise SystemExit(str(error) or "interrupted") from None
+    except (ValueError, OSError, FloatingPointError) as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+def run_all(config: RunConfig, processes: int) -> None:
+    """Train a run, after those that it starts from, as far as they are not complete."""
     chain = [config]
     while chain[-1].start_from is not None:
         chain.append(chain[-1].start_from)
     missing = [one for one in reversed(chain) if not is_complete(one)]  # seen alike by all ranks
-    for one in missing:
-        train(one, arguments.processes)
+    with ExitStack() as locks:
+        if os.environ.get("RANK", "0") == "0" and os.environ.get(signals.STARTER_LIVES) != "1":
+            for one in missing:  # a starting process holds the locks itself
+                locks.enter_context(lock.held(run_folder(one), wait=False))
+        for one in missing:
+            train(one, processes)
     PartialState().destroy_process_group()  # only now: a group cannot be formed twice
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from ssps_lib import frameworks
+from ssps_lib.training.fields import check
 
 VERSION = 1  # of the training semantics: raise it when the same config trains differently
 
@@ -68,37 +69,32 @@ class RunConfig:
     start_from: "RunConfig | None" = None
 
     def __post_init__(self) -> None:
-        at_least = {"epochs": 1, "batch_size": 2, "average_last": 1, "observe_every": 1}
-        for name, least in at_least.items():
-            value = getattr(self, name)
-            if value < least:
-                raise ValueError(f"{name} is {value}, at least {least} is needed")
-        for name in ("crop", "reference_crop", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, a positive number is needed")
-        choices = {
-            "optimizer": ("adam", "sgd"),
-            "schedule": ("step", "cosine"),
-            "precision": ("no", "bf16"),
-            "candidates": ("queue", "cluster"),
-        }
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"{name} '{getattr(self, name)}' is unknown; choose one of {known}"
-                )
+        check({f.name: getattr(self, f.name) for f in fields(self)})
+        self._check_parent()
         if self.clusters is not None and self.window is not None and self.window >= self.clusters:
             raise ValueError(
                 f"window M = {self.window} is not below the number of clusters K = "
                 f"{self.clusters}: a cluster has K - 1 neighbours"
             )
-
         if self.schedule_epochs is not None and self.schedule_epochs < self.last_epoch:
             raise ValueError(
                 f"schedule_epochs is {self.schedule_epochs} but training goes on to epoch "
                 f"{self.last_epoch}: let the schedule span at least the training"
             )
         self._check_positives()
+
+    def _check_parent(self) -> None:
+        parent = self.start_from
+        if parent is None:
+            return
+        if not isinstance(parent, RunConfig):
+            raise ValueError(f"start_from is {parent!r}, expected a RunConfig, or None")
+        for name in ("framework", "encoder"):
+            if getattr(parent, name) != getattr(self, name):
+                raise ValueError(
+                    f"{name} is '{getattr(self, name)}' but start_from has "
+                    f"'{getattr(parent, name)}': a run continues with the weights it starts from"
+                )
 
     def _check_positives(self) -> None:
         kind, name = self.positives, self.framework
@@ -175,8 +171,10 @@ def from_dict(values: dict) -> RunConfig:
     """The inverse of `dataclasses.asdict`.
 
     Raises:
-        ValueError: a key that `RunConfig` does not know.
+        ValueError: a key that `RunConfig` does not know, or what `RunConfig` refuses.
     """
+    if not isinstance(values, dict):
+        raise ValueError(f"a run is {values!r}, expected a dictionary of the fields of RunConfig")
     unknown = set(values) - {f.name for f in fields(RunConfig)}
     if unknown:
         raise ValueError(f"a run has no option '{sorted(unknown)[0]}': check the spelling")

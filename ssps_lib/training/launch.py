@@ -6,18 +6,23 @@ with a clean environment and reads the result from the run's folder.
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
+from ssps_lib.training import lock, signals
 from ssps_lib.training.config import RunConfig
-from ssps_lib.training.run import run_folder
+from ssps_lib.training.fields import check_batch
+from ssps_lib.training.run import is_complete, run_folder
 
 INHERITED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK")
 PREFIXES = ("MASTER_", "TORCHELASTIC", "ACCELERATE_")
+GRACE = 45  # seconds to finish an iteration and write a checkpoint; the ranks themselves get 30
 
 
 def command(config_file: Path, num_processes: int, precision: str) -> list[str]:
@@ -43,6 +48,7 @@ def environment(num_processes: int) -> dict[str, str]:
     }
     root = str(Path(__file__).parents[2])
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [root, env.get("PYTHONPATH")]))
+    env[signals.STARTER_LIVES] = "1"
     if not torch.cuda.is_available():
         env["ACCELERATE_USE_CPU"] = "true"
         env["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // num_processes))
@@ -52,12 +58,14 @@ def environment(num_processes: int) -> dict[str, str]:
 def launch(config: RunConfig, num_processes: int) -> None:
     """Train `config` with `num_processes` processes and wait for them.
 
+    When this process is interrupted, terminated or killed, they write a checkpoint and end too.
+
     Raises:
         RuntimeError: called inside another launch, or the training failed (with its last lines).
-        ValueError: no process at all, or more than GPUs.
+        ValueError: more processes than GPUs.
+        SystemExit, KeyboardInterrupt: SIGTERM or SIGINT came.
     """
-    if num_processes < 1:
-        raise ValueError(f"num_processes is {num_processes}, at least 1 is needed")
+    check_batch(config.batch_size, num_processes)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise RuntimeError(
             "this process is already one of several: run the chapter with plain papermill and "
@@ -66,24 +74,46 @@ def launch(config: RunConfig, num_processes: int) -> None:
     gpus = torch.cuda.device_count()
     if torch.cuda.is_available() and num_processes > gpus:
         raise ValueError(f"num_processes is {num_processes}, but this machine has {gpus} GPU(s)")
+    with ExitStack() as locks:
+        chain = [config]
+        while chain[-1].start_from is not None and not is_complete(chain[-1].start_from):
+            chain.append(chain[-1].start_from)
+        for one in reversed(chain):
+            locks.enter_context(lock.held(run_folder(one)))
+        _launch(config, num_processes)
+
+
+def _launch(config: RunConfig, num_processes: int) -> None:
     folder = run_folder(config)
-    folder.mkdir(parents=True, exist_ok=True)
     config_file = folder / "launch.json"
     config_file.write_text(json.dumps(asdict(config), indent=1))
-    with open(folder / "log.txt", "ab+") as log:
+    with open(folder / "log.txt", "ab+") as log, signals.raised(f"the training of {config.name}"):
         process = subprocess.Popen(
             command(config_file, num_processes, config.precision),
             env=environment(num_processes), stdout=log, stderr=subprocess.STDOUT,
+            stdin=subprocess.PIPE, start_new_session=True,  # signals reach it from here only
         )  # fmt: skip
         try:
             code = process.wait()
         finally:
-            if process.poll() is None:  # the cell was interrupted: the ranks go with it
-                process.terminate()
-                process.wait()
+            _stop(process)
     if code != 0:
         tail = "\n".join((folder / "log.txt").read_text(errors="replace").splitlines()[-15:])
         raise RuntimeError(
             f"training {config.name} in {num_processes} processes failed (exit status {code}); "
             f"the run resumes when it is started again. Its last lines:\n{tail}"
         )
+
+
+def _stop(process: subprocess.Popen) -> None:
+    """End the launcher, which ends its ranks, if it still runs; by force if it takes too long."""
+    with suppress(OSError):
+        process.stdin.close()  # the ranks take its end for the end of this process
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

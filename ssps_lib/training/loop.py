@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -16,16 +17,21 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ssps_lib import analysis, draws, encoders, frameworks, paths, positives, scorer
-from ssps_lib.augmentation import Augmentation, Bank, cached_bank
+from ssps_lib.augmentation import Augmentation, Bank, cached_bank, read_bank
 from ssps_lib.corpora import SAMPLE_RATE, Corpus, Splits, open_corpus
 from ssps_lib.distributed import all_reduce_mean, gather, synchronise_norms
 from ssps_lib.encoders.checkpoints import save_encoder
 from ssps_lib.frameworks import collapse
-from ssps_lib.training import checkpoints
+from ssps_lib.training import checkpoints, signals
 from ssps_lib.training.config import RunConfig
 from ssps_lib.training.feeder import Feeder
+from ssps_lib.training.fields import check_batch
+from ssps_lib.training.health import DivergedError, Watch
+from ssps_lib.training.progress import Progress, norm_rows, own_row, restore_norms
 
 PATIENCE = timedelta(hours=6)  # of the other processes while the main one embeds and scores
+MINUTES = 30.0  # between checkpoints within an epoch
+TOGETHER = 10  # iterations after which several processes ask each other whether to stop
 
 
 def learning_rate(config: RunConfig, epoch: float) -> float:
@@ -57,6 +63,24 @@ def check_sizes(config: RunConfig, corpus: Corpus) -> None:
         raise ValueError(f"M is {config.window} neighbours but {where}: lower M")
 
 
+def checkpoint_minutes() -> float:
+    """Minutes between checkpoints within an epoch: `$SSPS_CHECKPOINT_MINUTES`, 0 for every step.
+
+    It is no part of a `RunConfig`, since no result depends on it.
+    """
+    text = os.environ.get("SSPS_CHECKPOINT_MINUTES") or str(MINUTES)
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = math.nan
+    if not minutes >= 0:
+        raise ValueError(
+            f"SSPS_CHECKPOINT_MINUTES is '{text}', a number of minutes of 0 or more is needed: it "
+            "is the time between checkpoints within an epoch"
+        )
+    return minutes
+
+
 def with_options(build: Callable, name: str, *arguments, **options):
     """`build(name, *arguments, **options)`; ValueError for an option that `name` does not have."""
     try:
@@ -73,6 +97,7 @@ class Trainer:
         folder: where checkpoints, metrics and epoch weights are written.
         parent: the finished checkpoint of `config.start_from`.
         processes: how many train together, as a check on the launcher.
+        minutes: between checkpoints within an epoch; `checkpoint_minutes()` if None.
 
     Raises:
         RuntimeError: the number of processes differs from the one asked for.
@@ -80,9 +105,15 @@ class Trainer:
     """
 
     def __init__(
-        self, config: RunConfig, folder: Path, parent: Path | None = None, processes: int = 1
+        self,
+        config: RunConfig,
+        folder: Path,
+        parent: Path | None = None,
+        processes: int = 1,
+        minutes: float | None = None,
     ) -> None:
         self.config, self.folder = config, folder
+        self.minutes = checkpoint_minutes() if minutes is None else minutes
         self.accelerator = Accelerator(
             mixed_precision=config.precision,
             kwargs_handlers=[
@@ -101,22 +132,19 @@ class Trainer:
         self._build_positives()
         self.feeder = self._build_feeder()
         self.epoch, self.metrics = config.first_epoch, []
+        self.progress, self.notice = Progress(), signals.Notice()
         self._restore(parent)
 
     # -- construction ---------------------------------------------------------------------------
 
     def _check_processes(self, expected: int) -> None:
-        found, batch = self.accelerator.num_processes, self.config.batch_size
+        found = self.accelerator.num_processes
         if found != expected:
             raise RuntimeError(
                 f"{found} process(es) found each other where {expected} were asked for: start "
                 "training with `accelerate launch` (and ACCELERATE_USE_CPU=true without a GPU)"
             )
-        if batch % found or batch // found < 2:
-            raise ValueError(
-                f"batch_size is {batch}, a multiple of {found} processes and at least 2 "
-                "utterances for each of them are needed: choose another batch"
-            )
+        check_batch(self.config.batch_size, found)
 
     def _open_corpus(self) -> Splits:
         with self.accelerator.main_process_first():
@@ -184,8 +212,12 @@ class Trainer:
         )
 
     def _open_bank(self) -> Bank:
-        """The generated bank of this corpus, made once and kept beside the runs."""
-        name = hashlib.sha256("".join(self.corpus.keys).encode()).hexdigest()[:12]
+        """The corpus's own bank, or one made from it once and kept beside the runs."""
+        if self.splits.bank is not None:
+            return read_bank(self.splits.bank)
+        options = json.dumps(self.config.corpus_options, sort_keys=True)
+        made_from = options + "".join(self.corpus.keys)  # the bank's babble is their speech
+        name = hashlib.sha256(made_from.encode()).hexdigest()[:12]
         file = paths.home() / "banks" / f"{self.corpus.name}-{name}.safetensors".replace(" ", "-")
         with self.accelerator.main_process_first():
             return cached_bank(self.corpus, file)
@@ -196,31 +228,49 @@ class Trainer:
         if source is None:
             return
         optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
-        state, queues = checkpoints.load(source, self.framework, optimizer)
-        if own:
-            self.epoch, self.metrics = state["epoch"], state["metrics"]
+        state, parts = checkpoints.load(source, self.framework, optimizer)
+        if not own:
+            return
+        self.epoch, self.metrics = state["epoch"], state["metrics"]
+        rows = parts.get("progress", {})
+        restore_norms(self.framework, rows)
+        if self.bootstraps:
+            self.reference_queue.load_state_dict(parts["reference_queue"])
+            self.positive_queue.load_state_dict(parts["positive_queue"])
+        if state.get("step", 0) > 0:  # within an epoch
+            self.progress = Progress.restored(state["step"], state["seconds"], rows, self.device)
             if self.bootstraps:
-                self.reference_queue.load_state_dict(queues["reference_queue"])
-                self.positive_queue.load_state_dict(queues["positive_queue"])
+                self.sampler.load_state_dict(parts.get("sampler", {}), self.reference_queue)
+                self.observer.sums = own_row(rows["observer"]).to(self.device)
 
     # -- the run --------------------------------------------------------------------------------
 
     def train(self) -> None:
-        """Train the epochs that are left, with a checkpoint after each."""
-        if self.bootstraps and self.epoch == self.config.first_epoch:
-            self.fill_queues()
-        while self.epoch < self.config.last_epoch:
-            started = time.perf_counter()
-            values = self.train_epoch(self.epoch)
-            seconds = time.perf_counter() - started
-            values["seconds"] = seconds
-            values["utterances_per_second"] = values.pop("utterances") / seconds
-            values.update(self.observe(self.epoch))
-            self.epoch += 1
-            self.metrics.append({"epoch": self.epoch, **values})
-            if self.accelerator.is_main_process:
-                collapse.warn(values, self.epoch)
-            self._save()
+        """Train what is left, with a checkpoint after each epoch and every `minutes` within.
+
+        Raises:
+            SystemExit, KeyboardInterrupt: SIGTERM or SIGINT came; a checkpoint was written.
+            DivergedError: a loss or an embedding is not finite.
+        """
+        self.saved_at = time.perf_counter()
+        with signals.noticed() as self.notice:
+            if self.bootstraps and self._at_the_start:
+                self.fill_queues()
+            while self.epoch < self.config.last_epoch:
+                values = self.train_epoch(self.epoch)
+                values.update(self.observe(self.epoch))
+                self.epoch += 1
+                self.progress = Progress()
+                self.metrics.append({"epoch": self.epoch, **values})
+                if self.accelerator.is_main_process:
+                    collapse.warn(values, self.epoch)
+                self._save()
+                if any(self._together(self.notice.number is not None)):
+                    raise self.notice.error(f"after epoch {self.epoch}")
+
+    @property
+    def _at_the_start(self) -> bool:
+        return self.epoch == self.config.first_epoch and self.progress.step == 0
 
     def batches(self, epoch: int) -> list[np.ndarray]:
         """The global mini-batches of an epoch, each (B,); a last incomplete one is dropped."""
@@ -230,29 +280,44 @@ class Trainer:
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """One pass over the training utterances; returns the means of what was observed."""
+        started = time.perf_counter() - self.progress.seconds
         self.framework.train()
-        if self.bootstraps:
+        if self.bootstraps and self.progress.step == 0:
             # Algorithm 1
             generator = torch.Generator().manual_seed(self.config.seed + epoch)
             self.sampler.refresh(self.reference_queue, generator)
             self.positive_queue.restart()
             self.observer.reset()
         batches = self.batches(epoch)
-        totals: dict[str, Tensor] = {}
-        progress = tqdm(batches, f"epoch {epoch + 1}", disable=self._quiet, leave=False)
-        for step, index in enumerate(progress):
-            self._schedule(epoch, step, len(batches))
-            for name, value in self.iteration(epoch, index).items():
-                totals[name] = totals.get(name, 0.0) + value.detach().float()
-            if step % 50 == 49:
-                self._check_finite(totals["loss"], epoch, step)
-        self._check_finite(totals["loss"], epoch, len(batches))
-        means = all_reduce_mean(torch.stack(list(totals.values()))) / len(batches)
-        values = dict(zip(totals, means.tolist(), strict=True))
+        done, watch = self.progress, Watch()
+        left = tqdm(
+            batches[done.step :], f"epoch {epoch + 1}", len(batches), initial=done.step,
+            disable=self._quiet, leave=False,
+        )  # fmt: skip
+        for index in left:
+            self._schedule(epoch, done.step, len(batches))
+            self._cut_ahead(epoch, batches, done.step + 1)
+            observed = self.iteration(epoch, index)
+            if watch.note(done.step, observed):
+                self._check_finite(watch, epoch)
+            done.add(observed)
+            done.seconds = time.perf_counter() - started
+            self._pause(watch, epoch, len(batches))
+        self._check_finite(watch, epoch)
+        values = done.means()
         if self.bootstraps:
             values.update(self.observer.result())
-        values["learning_rate"] = self.optimizer.param_groups[0]["lr"]
-        return values | {"utterances": len(batches) * self.config.batch_size}
+        values["learning_rate"] = learning_rate(
+            self.config, epoch + (len(batches) - 1) / len(batches)
+        )
+        values["seconds"] = done.seconds
+        utterances = len(batches) * self.config.batch_size
+        return values | {"utterances_per_second": utterances / done.seconds}
+
+    def _cut_ahead(self, epoch: int, batches: list[np.ndarray], step: int) -> None:
+        """Let idle cores cut the frames of a coming mini-batch while a GPU trains."""
+        if self.device.type != "cpu" and step < len(batches):
+            self.feeder.ahead(epoch, self._own_rows(batches[step]), self.bootstraps)
 
     def iteration(self, epoch: int, batch: np.ndarray) -> dict[str, Tensor]:
         """Algorithm 2 on one global mini-batch `batch` (B,); returns what was observed."""
@@ -306,7 +371,9 @@ class Trainer:
         """Fill both queues before the first SSPS epoch, with the weights of the SSL phase."""
         self.framework.eval()
         epoch = max(self.epoch - 1, 0)
-        for batch in self.batches(epoch):
+        for step, batch in enumerate(self.batches(epoch)):
+            if any(self._together(self.notice.number is not None, step=step)):
+                raise self.notice.error("while the queues were filled")
             index = self._own_rows(batch)
             with self.accelerator.autocast():
                 z_pos = self.framework.positive(self.feeder.views(epoch, index))
@@ -368,15 +435,46 @@ class Trainer:
             self.accelerator.clip_grad_norm_(self.framework.parameters(), self.config.clip_norm)
         self.optimizer.step()
 
-    def _check_finite(self, total: Tensor, epoch: int, step: int) -> None:
-        if not torch.isfinite(total):
-            raise FloatingPointError(
-                f"the loss became {float(total)} in epoch {epoch + 1} before step {step + 1}: "
-                f"lower the learning rate ({self.config.learning_rate}) or look for broken audio; "
-                "the last good checkpoint is kept"
-            )
+    def _check_finite(self, watch: Watch, epoch: int) -> None:
+        """DivergedError if an iteration since the last look was not finite."""
+        found = watch.first_fault()
+        if found is not None:
+            step, what = found
+            batch = self.batches(epoch)[step]
+            raise DivergedError(what, epoch + 1, step + 1, batch, self._cause(epoch, batch))
+
+    def _cause(self, epoch: int, batch: np.ndarray) -> str:
+        """Why this mini-batch may have diverged: its frames are drawn once more."""
+        index = self._own_rows(batch)
+        views = self.feeder.views(epoch, index)
+        sound = torch.stack([view.isfinite().all(dim=1).cpu() for view in views]).all(dim=0)
+        if not sound.all():
+            key = self.corpus.keys[index[int((~sound).nonzero()[0])]]
+            return f"the frames of '{key}' are not finite, look at its audio and the augmentation"
+        rate = self.config.learning_rate
+        return f"lower the learning rate ({rate}) or clip the gradient (clip_norm)"
+
+    def _pause(self, watch: Watch, epoch: int, steps: int) -> None:
+        """Between two iterations: write a checkpoint if it is time, stop if a signal came."""
+        done = self.progress
+        due = time.perf_counter() - self.saved_at >= 60 * self.minutes and done.step < steps
+        due, stop = self._together(due, self.notice.number is not None, step=done.step)
+        if due or stop:
+            self._check_finite(watch, epoch)
+            self._checkpoint()
+        if stop:
+            raise self.notice.error(f"in epoch {epoch + 1} after step {done.step} of {steps}")
+
+    def _together(self, *own: bool, step: int = 0) -> list[bool]:
+        """What any process wants; several ask each other only every TOGETHER steps."""
+        if self.accelerator.num_processes == 1:
+            return list(own)
+        if step % TOGETHER:
+            return [False] * len(own)
+        return (all_reduce_mean(torch.tensor(own, device=self.device).float()) > 0).tolist()
 
     def _save(self) -> None:
+        """What an epoch leaves: its weights for the average, a checkpoint, the curves."""
         if self.accelerator.is_main_process:
             epochs = self.folder / "epochs"
             epochs.mkdir(parents=True, exist_ok=True)
@@ -384,13 +482,33 @@ class Trainer:
             save_encoder(encoder, epochs / f"{self.epoch:04d}.safetensors")
             for old in sorted(epochs.glob("*.safetensors"))[: -self.config.average_last]:
                 old.unlink()
-            queues = {}
-            if self.bootstraps:
-                queues["reference_queue"] = self.reference_queue.state_dict()
-                queues["positive_queue"] = self.positive_queue.state_dict()
-            optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
-            state = {"epoch": self.epoch, "metrics": self.metrics}
-            checkpoints.save(self.folder / "checkpoint", self.framework, optimizer, queues, state)
+        self._checkpoint()
+        if self.accelerator.is_main_process:
             lines = "".join(json.dumps(row) + "\n" for row in self.metrics)
             (self.folder / "metrics.jsonl").write_text(lines)
         self.accelerator.wait_for_everyone()
+
+    def _checkpoint(self) -> None:
+        """A checkpoint of this very position; every process takes part."""
+        parts = self._parts()
+        if self.accelerator.is_main_process:
+            optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
+            state = {"epoch": self.epoch, "step": self.progress.step}
+            state |= {"seconds": self.progress.seconds, "metrics": self.metrics}
+            checkpoints.save(self.folder / "checkpoint", self.framework, optimizer, parts, state)
+        self.accelerator.wait_for_everyone()
+        self.saved_at = time.perf_counter()
+
+    def _parts(self) -> dict[str, dict[str, Tensor]]:
+        """Queues, and what a position within an epoch needs beside the weights."""
+        parts, progress = {}, self.progress.rows()
+        if self.accelerator.num_processes > 1 and not self.framework.synchronised_norms:
+            progress |= norm_rows(self.framework)
+        if self.bootstraps:
+            parts["reference_queue"] = self.reference_queue.state_dict()
+            parts["positive_queue"] = self.positive_queue.state_dict()
+            if self.progress.step > 0:
+                parts["sampler"] = self.sampler.state_dict()
+                progress["observer"] = gather(self.observer.sums[None])
+        parts["progress"] = progress
+        return {name: tensors for name, tensors in parts.items() if tensors}

@@ -1,8 +1,11 @@
 """Runs: `run(config)` trains what is missing and loads what is complete."""
 
 import json
+import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +14,9 @@ import numpy as np
 from ssps_lib import paths, scorer
 from ssps_lib.corpora import open_corpus
 from ssps_lib.encoders.checkpoints import load_encoder, save_encoder
-from ssps_lib.training import checkpoints, record
+from ssps_lib.training import checkpoints, lock, record
 from ssps_lib.training.config import RunConfig, with_seed
+from ssps_lib.training.fields import check_batch
 
 
 @dataclass
@@ -92,24 +96,38 @@ def load(config: RunConfig, use_record: bool = True) -> Run | None:
 def run(config: RunConfig, num_processes: int = 1, use_record: bool = True) -> Run:
     """Train a run, or load it where it is complete; an interrupted one is resumed.
 
+    Where another process trains the same run, this one waits for it and then loads it.
+
     Args:
         config: what to train; the run it starts from is trained first.
         num_processes: data-parallel processes, started by `accelerate launch` if more than one.
         use_record: accept the committed record in place of the run itself.
+
+    Raises:
+        ValueError: what cannot be trained, before anything is written.
     """
+    if not isinstance(config, RunConfig):
+        raise ValueError(f"config is {config!r}, expected a RunConfig: see training.from_dict")
     done = load(config, use_record)
     if done is not None:
         return done
+    check_batch(config.batch_size, num_processes)
     if config.start_from is not None:
         _check(config)
         run(config.start_from, num_processes, use_record=False)
+    with lock.held(run_folder(config)):
+        if not is_complete(config):  # by another process, while this one waited
+            _start(config, num_processes)
+    return load(config, use_record=False)
+
+
+def _start(config: RunConfig, num_processes: int) -> None:
     if num_processes == 1:
         train(config)
-    else:
-        from ssps_lib.training.launch import launch
+        return
+    from ssps_lib.training.launch import launch
 
-        launch(config, num_processes)
-    return load(config, use_record=False)
+    launch(config, num_processes)
 
 
 def _check(config: RunConfig) -> None:
@@ -126,8 +144,37 @@ def replicate(
     config: RunConfig, seeds: int, num_processes: int = 1, use_record: bool = True
 ) -> list[Run]:
     """The run with `seeds` consecutive seeds, from `config.seed` on."""
+    if not (isinstance(seeds, int) and seeds >= 1):
+        raise ValueError(f"seeds is {seeds!r}, at least 1 is needed")
     chosen = range(config.seed, config.seed + seeds)
     return [run(with_seed(config, seed), num_processes, use_record) for seed in chosen]
+
+
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """Use deterministic operations inside the block if `$SSPS_DETERMINISTIC` is 1.
+
+    On the CPU every run is repeatable to the bit anyway. On a GPU some sums are taken in another
+    order each time; with this they are not, which is slower. PyTorch warns of an operation that has
+    no deterministic form.
+    """
+    import torch
+
+    if os.environ.get("SSPS_DETERMINISTIC", "0") not in ("0", "1"):
+        raise ValueError(
+            f"SSPS_DETERMINISTIC is '{os.environ['SSPS_DETERMINISTIC']}', expected 0 or 1: it "
+            "switches deterministic operations on"
+        )
+    if os.environ.get("SSPS_DETERMINISTIC") != "1":
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def train(config: RunConfig, processes: int = 1) -> None:
@@ -136,6 +183,11 @@ def train(config: RunConfig, processes: int = 1) -> None:
     Raises:
         RuntimeError: the number of processes differs from the one asked for.
     """
+    with repeatable():
+        _train(config, processes)
+
+
+def _train(config: RunConfig, processes: int) -> None:
     from accelerate.state import AcceleratorState
 
     from ssps_lib.training.loop import Trainer
@@ -177,3 +229,4 @@ def finish(trainer, seconds: float) -> None:
         arrays,
     )
     shutil.rmtree(folder / "epochs")
+    checkpoints.forget_previous(folder / "checkpoint")

@@ -53,7 +53,9 @@ def test_new_training_semantics_name_other_runs(monkeypatch):
 
 
 def test_configs_survive_json():
-    child = RunConfig(**(OTHER | {"positives": "ssps-nn", "epochs": 100}))
+    parent = RunConfig(epochs=1, framework="moco", encoder="fast_resnet34")
+    changes = {"positives": "ssps-nn", "epochs": 100, "start_from": parent}
+    child = RunConfig(**(OTHER | changes))
     assert from_dict(json.loads(json.dumps(asdict(child)))) == child
     assert from_dict(json.loads(json.dumps(child.to_dict()))).hash == child.hash
 

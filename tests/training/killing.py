@@ -1,0 +1,109 @@
+"""Train in processes of their own, which are killed or signalled at a chosen moment.
+
+The processes come from a server that has imported the library, so that each starts in no time.
+"""
+
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import traceback
+import warnings
+from pathlib import Path
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["ssps_lib.training.loop", "ssps_lib.training.run", "sklearn"])
+
+
+def arm(place: str, calls: int, number: int) -> None:
+    """Send this process the signal `number` at the `calls`-th call of `module:name.name`."""
+    module, names = place.split(":")
+    *owners, name = names.split(".")
+    owner = importlib.import_module(module)
+    for part in owners:
+        owner = getattr(owner, part)
+    original, left = getattr(owner, name), [calls]
+
+    def counted(*arguments, **options):
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), number)
+        return original(*arguments, **options)
+
+    setattr(owner, name, counted)
+
+
+def kill_after(calls: int) -> None:
+    """Kill this process at its `calls`-th call of any Python function."""
+    left = [calls]
+
+    def count(frame, event, argument):
+        left[0] -= event == "call"
+        if left[0] <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.setprofile(count)
+
+
+def train(config, environment: dict, notes: Path, moment: tuple | int | None) -> None:
+    """Train here; what happens is noted in `notes`, a line each.
+
+    Args:
+        moment: (place, calls, signal) of `arm`, a number of function calls until SIGKILL, or None.
+    """
+    os.environ.update(environment)
+    import torch
+
+    from ssps_lib import training
+    from ssps_lib.training.loop import Trainer
+
+    torch.set_num_threads(1)
+    if isinstance(moment, tuple):
+        arm(*moment)
+    elif moment is not None:
+        kill_after(moment)
+    iteration = Trainer.iteration
+
+    def note(what: object) -> None:
+        with open(notes, "a") as file:
+            file.write(f"{what}\n")
+
+    def noted(self, *arguments):
+        note("iteration")
+        return iteration(self, *arguments)
+
+    Trainer.iteration = noted
+    warnings.showwarning = lambda message, *rest: note(message)
+    try:
+        note(f"eer {training.run(config, use_record=False).eer}")
+    except BaseException as error:
+        note(f"{type(error).__name__}: {error}")
+        if not isinstance(error, (SystemExit, KeyboardInterrupt)):
+            note(traceback.format_exc())
+        raise SystemExit(1) from None
+
+
+def start(config, home: Path, notes: Path, moment=None, **environment):
+    """The process that trains `config` in the cache `home`."""
+    settings = {"SSPS_HOME": str(home), "SSPS_RECORDS": str(home / "records"), **environment}
+    process = CONTEXT.Process(target=train, args=(config, settings, notes, moment))
+    process.start()
+    return process
+
+
+def until_killed(config, home: Path, notes: Path, moment, **environment) -> int:
+    """Train and wait; returns the exit status, minus the signal's number if one ended it."""
+    process = start(config, home, notes, moment, **environment)
+    process.join(120)
+    assert process.exitcode is not None, "the training hangs"
+    return process.exitcode
+
+
+def wait_for(condition, seconds: float = 60.0) -> None:
+    """Wait until a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
