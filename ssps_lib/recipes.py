@@ -29,10 +29,10 @@ COMMON = {
         "crop": 2.0, "reference_crop": 4.0, "augmentation": "reverb+noise",
     },
     "mini": {
-        "corpus_options": {"speakers": 256, "recordings": 12, "utterances": 2},
-        "epochs": 5, "batch_size": 32, "learning_rate": 1e-3, "decay": 0.95, "decay_every": 1,
+        "corpus_options": {"speakers": 256, "recordings": 12, "utterances": 2, "channel": 1.4},
+        "epochs": 12, "batch_size": 32, "learning_rate": 1e-3, "decay": 0.92, "decay_every": 1,
         "crop": 1.5, "reference_crop": 4.0, "augmentation": "reverb+noise",
-        "average_last": 3, "observe_every": 3,
+        "average_last": 3, "observe_every": 4,
     },
     "smoke": {
         "corpus_options": {
@@ -65,12 +65,12 @@ FRAMEWORK = {
         "moco": {"framework_options": {"queue_size": 384, "momentum": 0.978}},
         "swav": {
             "framework_options": {
-                "prototypes": 128, "hidden": 512, "dim": 128, "queue_size": 160, "queue_start": 1,
+                "prototypes": 128, "hidden": 512, "dim": 128, "queue_size": 160, "queue_start": 2,
             },
         },
         "vicreg": {"framework_options": {"hidden": 512, "dim": 128}},
         "dino": {
-            **DINO, "epochs": 4, "batch_size": 16, "warmup_epochs": 1,
+            **DINO, "epochs": 10, "batch_size": 16, "warmup_epochs": 2,
             "framework_options": {
                 "hidden": 512, "bottleneck": 64, "outputs": 2816, "momentum": 0.911,
             },
@@ -95,7 +95,7 @@ FRAMEWORK = {
 
 # Epochs that a run with other positives adds to the SSL run (IV-D). The paper's hyper-parameter
 # search, which is its only use of Fast ResNet-34 with SSPS, adds 10.
-EXTRA_EPOCHS = {"smoke": 1, "mini": 3, "paper": 20}
+EXTRA_EPOCHS = {"smoke": 1, "mini": 8, "paper": 20}
 SEARCH_EPOCHS = 10
 
 # K and M by size: about four clusters for each speaker, and one neighbour.
