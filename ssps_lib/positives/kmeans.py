@@ -77,8 +77,12 @@ def kmeans(
 
 
 def _check_finite(sums: Tensor) -> None:
-    if not sums.isfinite().all():
-        raise ValueError("k-means got rows that are not finite: has training diverged?")
+    bad = int((~sums.isfinite()).any(dim=1).sum())
+    if bad:
+        raise ValueError(
+            f"k-means got rows that are not finite, in {bad} of {len(sums)} clusters: has training "
+            "diverged?"
+        )
 
 
 def _assign(x: Tensor, centroids: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

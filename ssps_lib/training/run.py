@@ -194,7 +194,6 @@ def _train(config: RunConfig, processes: int) -> None:
 
     AcceleratorState._reset_state(True)  # an earlier run may have used another precision
     folder = run_folder(config)
-    folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     parent = None
     if config.start_from is not None:
@@ -204,6 +203,7 @@ def _train(config: RunConfig, processes: int) -> None:
                 f"run {config.start_from.name}, from which {config.name} starts, has no "
                 "checkpoint: train it first"
             )
+    folder.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(config, folder, parent, processes)
     trainer.train()
     if trainer.accelerator.is_main_process:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score
@@ -43,6 +43,7 @@ def test_finds_what_scikit_learn_finds_on_separated_data():
     assert normalized_mutual_info_score(theirs, assignments) == pytest.approx(1)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000), st.integers(1, 6))
 def test_centroids_are_unit_and_assignments_closest(seed, k):
     generator = torch.Generator().manual_seed(seed)

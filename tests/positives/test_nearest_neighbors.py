@@ -1,7 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ssps_lib.positives.nearest_neighbors as module
@@ -39,6 +39,7 @@ def test_draws_each_of_the_neighbours_a_loop_finds(block, monkeypatch):
         assert pos.tolist() == by_hand(queue, index, i, 5)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 100), st.integers(1, 20))
 def test_never_the_anchor_and_empty_only_where_nothing_is_held(seed, window):
     queue, _ = reference(seed=seed)

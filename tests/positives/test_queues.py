@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssps_lib.positives.queues import Queue
@@ -10,6 +10,7 @@ def rows(*numbers):
     return torch.tensor(numbers, dtype=torch.float32)[:, None]
 
 
+@settings(deadline=None)
 @given(
     size=st.integers(1, 6),
     batches=st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=6), max_size=8),

@@ -93,17 +93,20 @@ def start(config, home: Path, notes: Path, moment=None, **environment):
     return process
 
 
+PATIENCE = 900.0  # seconds until a process counts as hanging; nothing is timed
+
+
 def until_killed(config, home: Path, notes: Path, moment, **environment) -> int:
     """Train and wait; returns the exit status, minus the signal's number if one ended it."""
     process = start(config, home, notes, moment, **environment)
-    process.join(120)
+    process.join(PATIENCE)
     assert process.exitcode is not None, "the training hangs"
     return process.exitcode
 
 
-def wait_for(condition, seconds: float = 60.0) -> None:
+def wait_for(condition) -> None:
     """Wait until a condition holds."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.02)

@@ -75,7 +75,7 @@ def test_broken_audio_is_the_cause_where_it_is(tmp_path, monkeypatch):
 
 def test_a_diverged_queue_stops_the_next_clustering(monkeypatch):
     spoil(monkeypatch, Trainer, "reference", 6)
-    with pytest.raises(ValueError, match="k-means got rows that are not finite: has training"):
+    with pytest.raises(ValueError, match=r"k-means got rows that are not finite.* diverged"):
         training.run(bootstrapped(epochs=2))
     state = checkpoints.find(run_folder(bootstrapped(epochs=2)) / "checkpoint")
     assert state is not None

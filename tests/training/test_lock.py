@@ -9,7 +9,7 @@ import time
 
 import pytest
 from conftest import new_home, tiny
-from killing import start, until_killed, wait_for
+from killing import PATIENCE, start, until_killed, wait_for
 from test_resume import outcome
 
 from ssps_lib import training
@@ -26,7 +26,7 @@ def test_two_askers_train_once_and_other_runs_are_not_held_up(home, tmp_path):
         processes.append(start(config, home, note))
         wait_for((run_folder(config) / lock.FILE).exists)
     for process in processes:
-        process.join(120)
+        process.join(PATIENCE)
         assert process.exitcode == 0
     one, two, other = (note.read_text().splitlines() for note in notes)
     assert sorted([one.count("iteration"), two.count("iteration")]) == [0, 8]

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import new_home, tiny
-from killing import until_killed, wait_for
+from killing import PATIENCE, until_killed, wait_for
 from test_frameworks_samplers import config_of
 from test_resume import outcome
 
@@ -74,9 +74,9 @@ def test_the_command_line_says_how_to_go_on(home, tmp_path):
         [sys.executable, "-m", "ssps_lib.training", "--config", tmp_path / "run.json"],
         env=environment(home) | {"ACCELERATE_USE_CPU": "true"}, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    wait_for((run_folder(config) / "checkpoint").exists, 120)
+    wait_for((run_folder(config) / "checkpoint").exists)
     process.terminate()
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "Traceback" not in errors
     assert errors.strip().splitlines()[-1].startswith("SIGTERM stopped the training in epoch")
@@ -119,11 +119,11 @@ def test_two_processes_end_with_the_one_that_started_them_and_go_on(home, tmp_pa
     command = [sys.executable, "-c", CHAPTER, json.dumps(asdict(config))]
     settings = environment(other) | {"SSPS_CHECKPOINT_MINUTES": "0"}
     chapter = subprocess.Popen(command, env=settings)
-    wait_for((run_folder(config) / "checkpoint").exists, 120)
+    wait_for((run_folder(config) / "checkpoint").exists)
     assert len(ranks_of(config)) == 3  # the launcher and two ranks
     chapter.kill()
     chapter.wait()
-    wait_for(lambda: not ranks_of(config), 60)
+    wait_for(lambda: not ranks_of(config))
     assert training.load(config, use_record=False) is None
     epoch, step = position(config)
     assert epoch < 2 and step in (0, 10)
