@@ -34,6 +34,11 @@ class PositiveObserver:
     """
 
     def __init__(self, speakers: Labels, recordings: Labels):
+        if len(speakers) != len(recordings):
+            raise ValueError(
+                f"{len(speakers)} speakers and {len(recordings)} recordings: each utterance needs "
+                "one of both"
+            )
         self.labels = torch.stack([torch.as_tensor(x).long() for x in (speakers, recordings)])
         self.reset()
 
@@ -144,6 +149,18 @@ def _pairs(sizes: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.nda
     return start + a, start + number - a * (a - 1) // 2
 
 
+def _check_rows(embeddings: Tensor, labels: np.ndarray, pairs: int) -> None:
+    if embeddings.ndim != 2 or len(embeddings) != len(labels):
+        raise ValueError(
+            f"embeddings have shape {tuple(embeddings.shape)} and there are {len(labels)} labels: "
+            "expected (N, D) and N"
+        )
+    if not torch.isfinite(torch.as_tensor(embeddings)).all():
+        raise ValueError(f"some of {len(labels)} embeddings are not finite: did training diverge?")
+    if pairs < 1:
+        raise ValueError(f"pairs is {pairs}, expected at least 1")
+
+
 def _cosines(embeddings: Tensor, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     unit = F.normalize(torch.as_tensor(embeddings).float(), dim=1)
     rows = (torch.as_tensor(x).to(unit.device).split(8192) for x in (first, second))
@@ -167,9 +184,11 @@ def intra_speaker_similarity(
         pairs: drawn without replacement, the same ones for one seed, where there are more.
 
     Raises:
-        ValueError: no speaker has two utterances (or two recordings).
+        ValueError: no speaker has two utterances (or two recordings); embeddings of another number
+            or that are not finite.
     """
     speakers = _integers(speakers)
+    _check_rows(embeddings, speakers, pairs)
     order = np.argsort(speakers, kind="stable")
     sizes = np.bincount(speakers)
     if sizes.max() < 2:
@@ -190,9 +209,10 @@ def inter_speaker_similarity(
     """Cosines of pairs of utterances of different speakers, (P,) with P <= `pairs`.
 
     Raises:
-        ValueError: there is only one speaker.
+        ValueError: there is only one speaker; embeddings of another number or not finite.
     """
     speakers = _integers(speakers)
+    _check_rows(embeddings, speakers, pairs)
     if speakers.max() < 1:
         raise ValueError("all utterances have one speaker: no pair can cross speakers")
     first, second = _pairs(np.array([len(speakers)]), pairs, seed)
@@ -205,9 +225,16 @@ def tsne(embeddings: Tensor, seed: int = 0, perplexity: float = 30.0) -> np.ndar
 
     Distances between far groups and the axes mean nothing; who is next to whom does.
     `perplexity`, the number of neighbours considered, is lowered for few points.
+
+    Raises:
+        ValueError: fewer than 4 points, or points that are not finite.
     """
     from sklearn.manifold import TSNE
 
+    if len(embeddings) < 4 or not torch.isfinite(torch.as_tensor(embeddings)).all():
+        raise ValueError(
+            f"t-SNE got {len(embeddings)} embeddings, expected at least 4, all of them finite"
+        )
     unit = F.normalize(torch.as_tensor(embeddings).float().cpu(), dim=1).numpy()
     perplexity = min(perplexity, (len(unit) - 1) / 3)
     return TSNE(2, perplexity=perplexity, random_state=seed, metric="cosine").fit_transform(unit)
@@ -230,13 +257,27 @@ def mfcc_embedding(waveform: Tensor, coefficients: int = 20) -> Tensor:
 
     Returns:
         (B, 2 * coefficients). Give them to `standardise` before comparing by cosine.
+
+    Raises:
+        ValueError: a waveform of another shape, or too short for two frames.
     """
+    if waveform.ndim != 2 or waveform.shape[1] <= 256:
+        raise ValueError(
+            f"waveform has shape {tuple(waveform.shape)}, expected (B, T) with more than 256 "
+            "samples"
+        )
     features = _mfcc(coefficients).to(waveform.device)(waveform)  # (B, C, L)
     return torch.cat([features.mean(dim=2), features.std(dim=2)], dim=1)
 
 
 def standardise(embeddings: Tensor) -> Tensor:
-    """Zero mean and unit deviation of each dimension over the N rows (the set that is scored)."""
+    """Zero mean and unit deviation of each dimension over the N rows (the set that is scored).
+
+    Raises:
+        ValueError: fewer than 2 rows, which have no deviation.
+    """
+    if len(embeddings) < 2:
+        raise ValueError(f"{len(embeddings)} embeddings have no deviation, at least 2 are needed")
     deviation = embeddings.std(dim=0).clamp(min=1e-8)
     return (embeddings - embeddings.mean(dim=0)) / deviation
 
@@ -251,6 +292,8 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     (2.0, 2.48)
     """
     x = np.asarray(values, float)
+    if not len(x):
+        raise ValueError(f"the mean of {len(x)} runs was asked for, at least 1 is needed")
     if len(x) < 2:
         return float(x.mean()), float("nan")
     from scipy.stats import t
@@ -275,6 +318,17 @@ def mean_curve(
     >>> mean_curve([first, {"epoch": np.array([1, 2]), "loss": np.array([5.0, 1.0])}], "loss")
     (array([1]), array([4.]), (array([3.]), array([5.])))
     """
+    lacking = [i for i, curves in enumerate(metrics) if name not in curves]
+    if lacking or not metrics:
+        raise ValueError(
+            f"metric '{name}' was observed by {len(metrics) - len(lacking)} of {len(metrics)} "
+            "runs, all are needed"
+        )
+    lengths = {len(curves[name]) for curves in metrics}
+    if len(lengths) > 1:
+        raise ValueError(
+            f"the runs have {sorted(lengths)} epochs, expected one number: are they of one recipe?"
+        )
     values = np.stack([np.asarray(curves[name], float) for curves in metrics])
     seen = ~np.isnan(values).any(axis=0)
     values, epochs = values[:, seen], np.asarray(metrics[0]["epoch"])[seen]

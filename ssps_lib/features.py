@@ -45,8 +45,13 @@ class LogMel(nn.Module):
         super().__init__()
         if window not in WINDOWS:
             raise ValueError(f"window is {window!r}, expected one of {sorted(WINDOWS)}.")
-        if n_mels < 1:
-            raise ValueError(f"n_mels is {n_mels}, expected at least one mel band.")
+        if not (isinstance(n_mels, int) and n_mels >= 1):
+            raise ValueError(f"n_mels is {n_mels!r}, expected at least one mel band.")
+        if not 1 <= win_length <= n_fft or hop_length < 1:
+            raise ValueError(
+                f"win_length is {win_length} and hop_length {hop_length}, expected 1 to n_fft = "
+                f"{n_fft} samples and at least 1."
+            )
         with warnings.catch_warnings():  # the empty low bands of 80 mels are as published
             warnings.filterwarnings("ignore", message="At least one mel filterbank")
             self.mel = MelSpectrogram(

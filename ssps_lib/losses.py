@@ -32,9 +32,16 @@ def _full_precision(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def _check_positive(value: float, name: str = "temperature") -> None:
-    if not (value > 0 and math.isfinite(value)):
+    if not (isinstance(value, (int, float)) and value > 0 and math.isfinite(value)):
         raise ValueError(
-            f"{name} is {value}, expected a finite number above 0: similarities are scaled by it."
+            f"{name} is {value!r}, expected a finite number above 0: similarities are scaled by it."
+        )
+
+
+def _check_weight(value: float, name: str) -> None:
+    if not (isinstance(value, (int, float)) and value >= 0 and math.isfinite(value)):
+        raise ValueError(
+            f"{name} is {value!r}, expected a finite number of 0 or more: it weighs a term."
         )
 
 
@@ -55,6 +62,8 @@ def _check_pair(a: Tensor, b: Tensor, names: str, least: int = 1) -> None:
             f"The batch of {names} has {len(a)} row(s), expected at least {least}: "
             "this loss compares utterances with each other."
         )
+    if not (a.is_floating_point() and b.is_floating_point()):
+        raise ValueError(f"{names} are {a.dtype} and {b.dtype}, expected floating point.")
 
 
 @_full_precision
@@ -64,6 +73,11 @@ def cosines(z: Tensor, prototypes: Tensor) -> Tensor:
     >>> cosines(torch.tensor([[3.0, 4.0]]), torch.eye(2))
     tensor([[0.6000, 0.8000]])
     """
+    if z.ndim != 2 or prototypes.ndim != 2 or z.shape[1] != prototypes.shape[1]:
+        raise ValueError(
+            f"z and prototypes have shapes {tuple(z.shape)} and {tuple(prototypes.shape)}, "
+            "expected (B, D) and (K, D): both lie in the same space."
+        )
     return F.normalize(z, dim=-1) @ F.normalize(prototypes, dim=-1).T
 
 
@@ -257,13 +271,16 @@ def vicreg(
         The loss, 0-d.
 
     Raises:
-        ValueError: for shapes that differ, B < 2, or an unknown reduction.
+        ValueError: for shapes that differ, B < 2, a negative weight, or an unknown reduction.
 
     >>> z = torch.tensor([[2.0, 2.0], [-2.0, -2.0]])  # two dimensions that say the same
     >>> vicreg(z, z, covariance=1.0).item()
     128.0
     """
     _check_pair(z, z_pos, "z and z_pos", least=2)
+    weights = {"invariance": invariance, "variance": variance, "covariance": covariance}
+    for name, value in weights.items():
+        _check_weight(value, name)
     return (
         invariance * invariance_term(z, z_pos, reduction)
         + variance * (variance_term(z) + variance_term(z_pos))

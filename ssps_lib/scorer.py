@@ -34,6 +34,11 @@ def _array(x: Scores) -> np.ndarray:
 def _checked(scores: Scores, labels: Scores) -> tuple[np.ndarray, np.ndarray]:
     """Scores (T,) and boolean labels (T,), or the reason why they cannot be evaluated."""
     scores, labels = _array(scores), _array(labels)
+    if scores.dtype.kind not in "fiu" or labels.dtype.kind not in "fiub":
+        raise ValueError(
+            f"scores are {scores.dtype} and labels {labels.dtype}, expected numbers: were they "
+            "read from a file as text?"
+        )
     if scores.ndim != 1 or scores.shape != labels.shape:
         raise ValueError(
             f"scores {scores.shape} and labels {labels.shape} must be vectors of one length: "
@@ -48,7 +53,10 @@ def _checked(scores: Scores, labels: Scores) -> tuple[np.ndarray, np.ndarray]:
         )
     target = labels == 1
     if not (target | (labels == 0)).all():
-        raise ValueError("labels must be 1 (target) or 0 (non-target): are they speaker labels?")
+        other = labels[~(target | (labels == 0))][0]
+        raise ValueError(
+            f"labels must be 1 (target) or 0 (non-target), got {other}: are they speaker labels?"
+        )
     if target.all() or not target.any():
         raise ValueError(
             f"all {len(labels)} trials are {'targets' if target.all() else 'non-targets'}: "
@@ -262,6 +270,11 @@ def score(embeddings: Tensor, trials: Trials, block: int = BLOCK) -> np.ndarray:
         ValueError: non-finite or zero embeddings, a trial outside the N utterances.
     """
     embeddings = torch.as_tensor(embeddings)
+    if embeddings.ndim not in (2, 3):
+        raise ValueError(
+            f"embeddings have shape {tuple(embeddings.shape)}, expected (N, D), or (N, C, D) for "
+            "C crops each"
+        )
     norms = embeddings.float().norm(dim=-1)
     if not (torch.isfinite(norms) & (norms > 0)).all():
         bad = int((~torch.isfinite(norms) | (norms == 0)).sum())
@@ -270,11 +283,17 @@ def score(embeddings: Tensor, trials: Trials, block: int = BLOCK) -> np.ndarray:
             "the encoder collapsed or diverged"
         )
     first, second = (torch.as_tensor(x) for x in (trials.first, trials.second))
-    last = int(max(first.max(), second.max())) if len(first) else -1
-    if last >= len(embeddings):
+    if first.shape != second.shape:
         raise ValueError(
-            f"a trial names utterance {last}, but there are {len(embeddings)} embeddings: "
-            "the trial list belongs to another corpus"
+            f"trials have {len(first)} first and {len(second)} second utterances: a trial has one "
+            "of each"
+        )
+    named = torch.cat([first, second])
+    outside = named[(named < 0) | (named >= len(embeddings))]
+    if len(outside):
+        raise ValueError(
+            f"a trial names utterance {int(outside.max())}, but there are {len(embeddings)} "
+            "embeddings: the trial list belongs to another corpus"
         )
     unit = F.normalize(embeddings.float(), dim=-1)
     unit = unit.mean(dim=1) if unit.dim() == 3 else unit
@@ -319,6 +338,13 @@ def embed(
     """
     if crops is not None and crops < 1:
         raise ValueError(f"crops = {crops}: expected None (whole utterances) or at least 1")
+    if not (crop_seconds > 0 and batch_seconds > 0):
+        raise ValueError(
+            f"crop_seconds = {crop_seconds} and batch_seconds = {batch_seconds}: expected "
+            "durations above 0"
+        )
+    if not len(corpus):
+        raise ValueError(f"corpus '{corpus.name}' has no utterance to embed")
     budget = int(batch_seconds * SAMPLE_RATE)
     training = getattr(encoder, "training", False)
     if isinstance(encoder, nn.Module):

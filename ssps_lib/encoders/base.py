@@ -4,10 +4,11 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from ssps_lib.encoders.hub import Pretrained
 from ssps_lib.features import LogMel
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, Pretrained):
     """Waveform (B, T) in [-1, 1] at 16 kHz -> representation (B, dim) in float32.
 
     The features are part of the encoder, so that a checkpoint carries them. A subclass gives its
@@ -23,6 +24,10 @@ class Encoder(nn.Module):
 
     def __init__(self, dim: int, n_mels: int, window: str, **options: Any) -> None:
         super().__init__()
+        sizes = {"dim": dim} | {name: x for name, x in options.items() if name != "channels"}
+        for option, size in sizes.items():
+            if not (isinstance(size, int) and size >= 1):
+                raise ValueError(f"{option} is {size!r}, expected a whole number of at least 1.")
         self.dim = dim
         self.config = dict(name=self.name, dim=dim, n_mels=n_mels, window=window, **options)
         self.features = LogMel(n_mels, window)
@@ -37,8 +42,8 @@ class Encoder(nn.Module):
 
 def require_multiple_of_8(channels: int) -> None:
     """Both encoders divide their channels by eight; say so where the width is chosen."""
-    if channels < 8 or channels % 8:
+    if not isinstance(channels, int) or channels < 8 or channels % 8:
         raise ValueError(
-            f"channels is {channels}, expected a positive multiple of 8; squeeze-and-excitation "
+            f"channels is {channels!r}, expected a positive multiple of 8; squeeze-and-excitation "
             "(ResNet) and Res2Net (ECAPA) divide it by eight."
         )

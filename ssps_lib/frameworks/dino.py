@@ -71,6 +71,11 @@ class DINO(Framework):
                 f"momentum is {momentum} and center_momentum {center_momentum}, expected numbers "
                 "in [0, 1] (the paper: 0.996 and 0.9)."
             )
+        if local_crops < 0 or frozen_epochs < 0:
+            raise ValueError(
+                f"local_crops is {local_crops} and frozen_epochs {frozen_epochs}, expected at "
+                "least 0 (the paper: 4 and 1)."
+            )
         self.crops = (2.0, 2.0) + (1.0,) * local_crops
         self.temperatures = (student_temperature, teacher_temperature)
         self.start_momentum = self.momentum = momentum
