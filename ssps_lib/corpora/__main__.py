@@ -196,15 +196,20 @@ def _open(corpus: str, trials: str | None) -> Splits:
     return open_corpus(corpus, trials=trials)
 
 
-def main() -> int:
-    """Run one command; returns the exit status."""
-    arguments = parser().parse_args()
-    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+def main(words: list[str] | None = None) -> int:
+    """Run one command, by default that of the command line; returns the exit status."""
+    arguments = parser().parse_args(words)
     try:
-        return arguments.run(arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show
+            return arguments.run(arguments)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+
+
+def _show(message: Warning, *_, **__) -> None:
+    print(f"warning: {message}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Audio files (wav, flac, ogg, mp3, m4a) as the samples of a corpus: 16 kHz, mono, int16."""
 
 import importlib.util
+import math
 import os
 import shutil
 import subprocess
@@ -9,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from ssps_lib.corpora.corpus import SAMPLE_RATE
 
@@ -17,6 +17,7 @@ AAC = (".m4a", ".aac", ".mp4")  # VoxCeleb2 is distributed as m4a
 EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3", *AAC)
 SHORTEST = 0.5  # seconds
 UNKNOWN_SIZE = 0x7FFF0000  # a RIFF size from here on was written by a program that streamed
+ODDEST = 2000  # samples of the shortest period that a rate has in common with 16 kHz
 WHOLE = 0.95  # share of the announced samples below which a file counts as truncated
 TRUNCATED = "is truncated: its end is missing, copy it again"
 
@@ -43,6 +44,7 @@ def read_audio(path: Path, shortest: float = SHORTEST) -> Audio:
         frames, rate = decode_aac(path) if path.suffix.lower() in AAC else _decode(path)
     except OSError as error:
         raise ValueError(f"cannot be read ({error.strerror or error})") from None
+    _check_rate(rate)
     if len(frames) < shortest * rate:
         raise ValueError(f"lasts {len(frames) / rate:.2f} s, at least {shortest} s are needed")
     if not np.isfinite(frames).all():
@@ -72,6 +74,7 @@ def peek(path: Path) -> tuple[int, int]:
         raise _damaged(path, error) from None
     except OSError as error:
         raise ValueError(f"cannot be read ({error.strerror or error})") from None
+    _check_rate(info.samplerate)
     if info.duration < SHORTEST:
         raise ValueError(f"lasts {info.duration:.2f} s, at least {SHORTEST} s are needed")
     return info.samplerate, info.channels
@@ -84,6 +87,15 @@ def _check_file(path: Path) -> None:
         raise ValueError("is empty (0 bytes)")
     if is_truncated(path):
         raise ValueError(TRUNCATED)
+
+
+def _check_rate(rate: int) -> None:
+    """Rates in use share many factors with 16 kHz; a filter for others would fill the memory."""
+    if rate < 1 or max(rate, SAMPLE_RATE) > ODDEST * math.gcd(rate, SAMPLE_RATE):
+        raise ValueError(
+            f"has a rate of {rate} Hz, one in use such as 8000, 44100 or 48000 was expected: its "
+            "header is damaged"
+        )
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:
@@ -165,6 +177,7 @@ def resample(samples: np.ndarray, rate: int) -> np.ndarray:
     """Samples (T,) at `rate` Hz -> samples at 16 kHz, float32."""
     if rate == SAMPLE_RATE:
         return samples
+    import torch
     from torchaudio.functional import resample as change_rate
 
     return change_rate(torch.from_numpy(samples), rate, SAMPLE_RATE).numpy()

@@ -9,13 +9,11 @@ import warnings
 from pathlib import Path
 
 from ssps_lib import paths
-from ssps_lib.corpora import simulated
 from ssps_lib.corpora.corpus import Splits
 from ssps_lib.corpora.faults import listed
 from ssps_lib.corpora.librispeech import read_librispeech
 from ssps_lib.corpora.packed import read_packed
 from ssps_lib.corpora.packer import kept_trials, pack
-from ssps_lib.corpora.sessions import Sessions
 from ssps_lib.corpora.sources import read_source
 from ssps_lib.corpora.splits import make_splits
 from ssps_lib.corpora.table import Table, cut_blocks, decide_splits, in_order
@@ -73,9 +71,12 @@ def open_folder(
     if trials is not None and trials not in table.lists:
         known = ", ".join(table.lists) or "made trials"
         raise ValueError(f"'{path}' has no trial list '{trials}', only {known}")
-    simulate = Sessions(channel, seed) if sessions == "simulated" else None
-    settings = [VERSION, skip_faulty]
-    if simulate:
+    simulate, settings = None, [VERSION, skip_faulty]
+    if sessions == "simulated":
+        from ssps_lib.corpora import simulated
+        from ssps_lib.corpora.sessions import Sessions
+
+        simulate = Sessions(channel, seed)
         settings += [simulated.VERSION, channel, seed]
     name = table.root.resolve().name
     plan = digest(table, settings)

@@ -41,10 +41,18 @@ def is_librispeech(root: Path) -> bool:
 
 
 def read_librispeech(root: Path, subsets: tuple[str, ...] | None = None) -> Table:
-    """The utterances of some or all subsets, those of `test-` subsets marked for testing."""
+    """The utterances of some or all subsets, those of `test-` subsets marked for testing.
+
+    Raises:
+        ValueError: a subset that is not in the folder.
+    """
     table = Table(root)
     names = sorted(path.name for path in root.iterdir() if SUBSET.fullmatch(path.name))
-    for name in names if subsets is None else subsets:
+    absent = sorted(set(subsets or ()) - set(names))
+    if absent:
+        known = ", ".join(names) or "no subset of LibriSpeech"
+        raise ValueError(f"'{root}' has no subset '{absent[0]}', it holds {known}")
+    for name in subsets or names:
         split = "test" if name.startswith("test") else "train"
         for file in sorted(audio_files(root / name)):
             parts = file.split("/")

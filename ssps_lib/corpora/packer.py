@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +27,11 @@ from ssps_lib.corpora.packed import (
     write_index,
     write_samples,
 )
-from ssps_lib.corpora.sessions import Sessions
 from ssps_lib.corpora.table import Entry, Table
 from ssps_lib.corpora.workers import in_order, workers_for
 
 SHARD = 512  # utterances, about 128 MB of VoxCeleb
+Simulate = Callable[[np.ndarray, str], np.ndarray]  # samples (T,) and key -> samples (T,)
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Shard:
     stem: Path  # of `.int16` and `.json`
     root: Path
     entries: list[Entry]
-    simulate: Sessions | None
+    simulate: Simulate | None
 
     def note(self) -> dict:
         """What `write` noted."""
@@ -94,7 +94,7 @@ def pack(
     folder: Path,
     name: str,
     plan: str,
-    simulate: Sessions | None = None,
+    simulate: Simulate | None = None,
     skip_faulty: bool = False,
     workers: int | None = None,
 ) -> None:
@@ -130,11 +130,12 @@ def pack(
             f"corpus '{table.root}' has {len(faults)} faults{advice}:\n{listed(faults)}"
         )
     _write_index(table, notes, partial, name, faulty)
+    _remove_torn(partial / "shards")
     move_finished(partial, folder)
     _warn(table, notes, faulty)
 
 
-def _begin(table: Table, partial: Path, plan: str, simulate: Sessions | None) -> list[Shard]:
+def _begin(table: Table, partial: Path, plan: str, simulate: Simulate | None) -> list[Shard]:
     partial.mkdir(parents=True, exist_ok=True)
     note = partial / "plan.txt"
     if not note.exists():
@@ -164,6 +165,13 @@ def _write_missing(shards: list[Shard], title: str, workers: int | None) -> None
     with tqdm(total=total, initial=total - left, desc=title, disable=None) as progress:
         for shard, _ in zip(missing, written, strict=True):
             progress.update(len(shard.entries))
+
+
+def _remove_torn(shards: Path) -> None:
+    """Delete what a killed process left of the shard that it was writing."""
+    for file in shards.iterdir():
+        if file.suffix not in (".int16", ".json"):
+            file.unlink()
 
 
 def _stopped(error: Exception, shards: list[Shard], partial: Path) -> OSError:

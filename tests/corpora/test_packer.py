@@ -1,0 +1,251 @@
+"""Packing: the same bytes however it is done, after a kill and after a full disk."""
+
+import errno
+import signal
+import subprocess
+import sys
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+from sounds import make_tree
+
+from ssps_lib.corpora import open_packed, packer, read_packed
+from ssps_lib.corpora.packed import verify
+from ssps_lib.corpora.packer import pack
+from ssps_lib.corpora.shards import Shards
+from ssps_lib.corpora.table import decide_splits, read_table
+
+FILES, SHARD = 24, 7  # in shards of 7, 7, 7 and 3
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from ssps_lib.corpora import packer
+from ssps_lib.corpora.table import decide_splits, read_table
+
+def killed(path):
+    read.append(path)
+    if len(read) == 17:
+        os.kill(os.getpid(), signal.SIGKILL)  # while the third shard is written
+    return whole(path)
+
+packer.SHARD, whole, read = 7, packer.read_audio, []
+packer.read_audio = killed
+table = read_table(Path(sys.argv[1]))
+decide_splits(table, 0.1)
+packer.pack(table, Path(sys.argv[2]), "tree", "plan", workers=1)
+"""
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch):
+    monkeypatch.setattr(packer, "SHARD", SHARD)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """Six speakers of two recordings of two utterances."""
+    return make_tree(tmp_path_factory.mktemp("sounds") / "tree", speakers=6)
+
+
+def pack_tree(root, folder, plan="plan", **options):
+    table = read_table(Path(root))
+    decide_splits(table, 0.1)
+    pack(table, folder, "tree", plan, **({"workers": 1} | options))
+
+
+def contents(folder):
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def expected(tree, tmp_path_factory):
+    """What one uninterrupted process writes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packer, "SHARD", SHARD)
+        folder = tmp_path_factory.mktemp("once") / "packed"
+        pack_tree(tree, folder)
+    return contents(folder)
+
+
+def partial_of(folder):
+    return folder.with_name(f"{folder.name}.partial")
+
+
+def finished(folder):
+    return sorted(file.name for file in (partial_of(folder) / "shards").glob("*.json"))
+
+
+@pytest.fixture
+def read_files(monkeypatch):
+    """The files that are decoded from here on."""
+    whole, read = packer.read_audio, []
+
+    def read_audio(path):
+        read.append(path)
+        return whole(path)
+
+    monkeypatch.setattr(packer, "read_audio", read_audio)
+    return read
+
+
+# -- what is written ----------------------------------------------------------------------------
+
+
+def test_shards_hold_the_files_and_their_labels(tree, tmp_path):
+    pack_tree(tree, tmp_path / "packed")
+    packed = read_packed(tmp_path / "packed")
+    names = sorted(p.name for p in (tmp_path / "packed" / "shards").glob("*.int16"))
+    assert names == [f"{k:05d}.int16" for k in range(4)] and len(packed) == FILES
+    for i in np.random.default_rng(0).permutation(FILES):
+        sound = soundfile.read(tree / packed.keys[i], dtype="int16")[0]
+        assert np.array_equal(packed.audio(i), sound)
+    head = [key.split("/")[:2] for key in packed.keys]
+    assert packed.speakers.tolist() == [int(speaker[1:]) for speaker, _ in head]
+    assert packed.recordings.tolist() == [2 * int(s[1:]) + int(r[1:]) for s, r in head]
+    splits = open_packed(tmp_path / "packed")
+    assert sum(map(len, (splits.train, splits.dev, splits.test))) == FILES
+
+
+def test_two_processes_write_what_one_writes(tree, tmp_path, expected):
+    pack_tree(tree, tmp_path / "packed", workers=2)
+    assert contents(tmp_path / "packed") == expected
+
+
+@given(
+    lengths=st.lists(st.integers(0, 6), min_size=1, max_size=6),
+    edges=st.tuples(st.integers(0, 40), st.integers(0, 40)),
+)
+def test_shards_read_as_their_concatenation(lengths, edges):
+    whole = np.arange(sum(lengths))
+    shards = Shards(np.split(whole, np.cumsum(lengths)[:-1]))
+    begin, end = sorted(edges)
+    assert len(shards) == len(whole)
+    assert np.asarray(shards[begin:end]).tolist() == whole[begin:end].tolist()
+
+
+# -- interruptions ------------------------------------------------------------------------------
+
+
+def test_a_killed_pack_goes_on_where_it_was(tree, tmp_path, expected, read_files):
+    folder = tmp_path / "packed"
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tree), str(folder)])
+    assert done.returncode == -signal.SIGKILL
+    assert not folder.exists() and finished(folder) == ["00000.json", "00001.json"]
+    pack_tree(tree, folder)
+    assert len(read_files) == FILES - 2 * SHARD
+    assert contents(folder) == expected  # also: nothing is left of the torn shard
+
+
+def test_a_full_disk_keeps_the_finished_shards(tree, tmp_path, expected, monkeypatch, read_files):
+    folder, whole = tmp_path / "packed", packer.write_samples
+
+    def write_samples(path, utterances):
+        if path.stem != "00002":
+            return whole(path, utterances)
+        path.write_bytes(b"the first part of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(packer, "write_samples", write_samples)
+    with pytest.raises(OSError) as caught:
+        pack_tree(tree, folder)
+    assert caught.value.errno == errno.ENOSPC
+    message = str(caught.value)
+    assert "the disk is full" in message and "GB are free" in message
+    assert f"2 of 4 shards are finished and kept in '{partial_of(folder)}'" in message
+    names = sorted(file.name for file in (partial_of(folder) / "shards").iterdir())
+    assert names == ["00000.int16", "00000.json", "00001.int16", "00001.json"]
+    assert not folder.exists()
+
+    read_files.clear()
+    monkeypatch.setattr(packer, "write_samples", whole)
+    pack_tree(tree, folder)
+    assert len(read_files) == FILES - 2 * SHARD
+    assert contents(folder) == expected
+
+
+def test_a_damaged_shard_is_written_again(tree, tmp_path, expected, monkeypatch, read_files):
+    folder = tmp_path / "packed"
+    monkeypatch.setattr(packer, "_write_index", lambda *_: 1 / 0)  # an error after all shards
+    with pytest.raises(ZeroDivisionError):
+        pack_tree(tree, folder)
+    monkeypatch.undo()
+    monkeypatch.setattr(packer, "SHARD", SHARD)
+    shard = partial_of(folder) / "shards" / "00001.int16"
+    shard.write_bytes(shard.read_bytes()[:-2])
+    (partial_of(folder) / "shards" / "00003.json").write_text('{"kept": [0')
+    pack_tree(tree, folder)
+    assert contents(folder) == expected
+
+
+def test_a_process_that_died_is_reported(tree, tmp_path, monkeypatch):
+    def died(*_):
+        raise BrokenProcessPool("A process in the process pool was terminated abruptly")
+
+    monkeypatch.setattr(packer, "_write_missing", died)
+    with pytest.raises(OSError, match=r"a packing process died: .*; 0 of 4 shards are finished"):
+        pack_tree(tree, tmp_path / "packed")
+
+
+def test_a_partial_folder_of_other_settings_is_refused(tree, tmp_path):
+    folder = tmp_path / "packed"
+    partial_of(folder).mkdir()
+    (partial_of(folder) / "plan.txt").write_text("another plan")
+    with pytest.raises(ValueError, match="was begun from other files or settings: delete it"):
+        pack_tree(tree, folder)
+    assert [file.name for file in partial_of(folder).iterdir()] == ["plan.txt"]
+
+
+# -- reports ------------------------------------------------------------------------------------
+
+
+def test_skipped_files_are_listed_with_their_reasons(tree, tmp_path):
+    root = make_tree(tmp_path / "tree", speakers=6)
+    (root / "s1/r0/u1.wav").write_bytes(b"")
+    (root / "s4/r1/u0.wav").write_bytes(b"no sound" * 99)
+    (root / "stray.wav").write_bytes((root / "s0/r0/u0.wav").read_bytes())
+    with pytest.raises(ValueError, match="has 3 faults; skip_faulty=True"):
+        pack_tree(root, tmp_path / "packed")
+    assert not partial_of(tmp_path / "packed").exists()
+    with pytest.warns(UserWarning, match="3 faulty files"):
+        pack_tree(root, tmp_path / "packed", skip_faulty=True)
+    lines = (tmp_path / "packed" / "skipped.txt").read_text().splitlines()
+    assert sorted(line.split(":")[0] for line in lines) == [
+        "s1/r0/u1.wav", "s4/r1/u0.wav", "stray.wav",
+    ]  # fmt: skip
+    assert "s1/r0/u1.wav: is empty (0 bytes)" in lines
+    kept = read_packed(tmp_path / "packed")
+    assert len(kept) == FILES - 2 and "s1/r0/u1.wav" not in kept.keys
+    for i, key in enumerate(kept.keys):  # nothing has moved
+        assert np.array_equal(kept.audio(i), soundfile.read(root / key, dtype="int16")[0])
+
+
+def test_checksums_find_a_changed_byte_and_a_missing_shard(tree, tmp_path):
+    folder = tmp_path / "packed"
+    pack_tree(tree, folder)
+    assert list(verify(folder)) == []
+    shard = folder / "shards" / "00002.int16"
+    content = bytearray(shard.read_bytes())
+    content[1000] ^= 1
+    shard.write_bytes(content)
+    (fault,) = verify(folder)
+    assert fault.startswith(f"{shard}: differs from what was written (checksum)")
+    shard.unlink()
+    assert list(verify(folder)) == [f"{shard}: is missing; pack the corpus again"]
+
+
+def test_a_truncated_shard_is_refused_when_the_corpus_opens(tree, tmp_path):
+    pack_tree(tree, tmp_path / "packed")
+    shard = tmp_path / "packed" / "shards" / "00003.int16"
+    shard.write_bytes(shard.read_bytes()[:-2])
+    with pytest.raises(ValueError, match=r"shards has \d+ bytes, \d+ were expected"):
+        read_packed(tmp_path / "packed")
