@@ -10,7 +10,7 @@ import pytest
 
 import ssps_lib
 
-CASES = {"audio": 400, "lists": 400}  # of each kind, the same for one seed
+CASES = {"audio": 1000, "lists": 1000}  # of each kind, the same for one seed
 SEED = 8
 PATIENCE = 1800  # seconds until the readers count as hanging; nothing is timed
 

@@ -19,6 +19,7 @@ RUN = bootstrapped(
     positive_queue=20, average_last=1,
 )  # fmt: skip
 EACH_STEP = {"SSPS_CHECKPOINT_MINUTES": "0"}
+RANDOM_KILLS = 5
 LOOP, CHECKPOINTS = "ssps_lib.training.loop:Trainer", "ssps_lib.training.checkpoints"
 
 
@@ -57,7 +58,7 @@ def test_killed_at_a_chosen_moment(uninterrupted, home, tmp_path, place, calls, 
 def test_killed_again_and_again_at_random_moments(uninterrupted, home, tmp_path):
     """After any number of function calls, from the imports to the scores."""
     numbers = random.Random(7)
-    moments = [numbers.randrange(1, 150_000) for _ in range(5)]
+    moments = [numbers.randrange(1, 150_000) for _ in range(RANDOM_KILLS)]
     statuses = [
         until_killed(RUN, home, tmp_path / "notes", calls, **EACH_STEP) for calls in moments
     ]
