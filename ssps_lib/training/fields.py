@@ -4,6 +4,8 @@ import json
 import math
 from collections.abc import Mapping
 
+from ssps_lib.augmentation import POLICIES
+
 WHOLE = {  # the least whole number of each
     "epochs": 1, "batch_size": 2, "average_last": 1, "observe_every": 1, "decay_every": 1,
     "warmup_epochs": 0, "seed": 0, "clusters": 1, "window": 0, "positive_queue": 1,
@@ -13,6 +15,7 @@ POSITIVE = ("crop", "reference_crop", "learning_rate", "decay", "clip_norm")
 NOT_NEGATIVE = ("final_learning_rate", "weight_decay")
 OPTIONAL = ("clusters", "window", "positive_queue", "schedule_epochs", "clip_norm")  # may be None
 CHOICES = {
+    "augmentation": POLICIES,
     "optimizer": ("adam", "sgd"),
     "schedule": ("step", "cosine"),
     "precision": ("no", "bf16"),
