@@ -53,7 +53,7 @@ def folder_bank(
     rng = np.random.default_rng([seed, 78])
     samples = round(seconds * SAMPLE_RATE)
     sounds = {
-        kind: _pieces(_read_all(found[kind]), samples, most)
+        kind: _pieces(_read_all(spaced(found[kind], most)), samples, most)
         if found[kind]
         else generated_sounds(rng, kind, corpus, GENERATED["sounds"], samples)
         for kind in SNR_DB

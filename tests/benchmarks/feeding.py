@@ -5,7 +5,8 @@
 compares the feeder of the library (packed samples, cropped as int16; augmentation is batched on the
 training device) with the usual loader (each file read whole, each view reverberated and made noisy
 on the CPU, responses and noises read from files as well). Prints milliseconds as JSON; `augmented`
-is the library with its augmentation on the CPU, for those who train there.
+is the library with its augmentation on the CPU, for those who train there. With `--json` they are
+also stored, for book chapter 10.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ import torch
 
 from ssps_lib.augmentation import Augmentation, Bank
 from ssps_lib.corpora import write_packed
+from ssps_lib.training import record
 from ssps_lib.training.feeder import Feeder
 
 RATE = 16_000
@@ -64,6 +67,7 @@ def main() -> None:
     parser.add_argument("--utterances", type=int, default=512)
     parser.add_argument("--seconds", type=float, default=8.0, help="of an utterance")
     parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="store the result here as well")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
@@ -105,6 +109,12 @@ def main() -> None:
     result = {name: round(value, 4) for name, value in result.items()}
     result["ratio"] = round(result["one_at_a_time"] / result["cropped"], 1)
     print(json.dumps(result))
+    if arguments.json:
+        about = {
+            "format": 1, "name": "feeding", "date": date.today().isoformat(),
+            "machine": record.machine(torch.device("cpu"), 1), "versions": record.versions(),
+        }  # fmt: skip
+        arguments.json.write_text(json.dumps(about | result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

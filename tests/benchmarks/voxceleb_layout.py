@@ -10,38 +10,26 @@ also stores them after each step, for book chapter 10.
 
 import argparse
 import json
+import multiprocessing
 import os
 import resource
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from datetime import date
 from pathlib import Path
 
-import numpy as np
-import torch
+from ssps_lib.corpora.rehearsal import make_tree  # PyTorch comes later: see `command`
 
-from ssps_lib import recipes
-from ssps_lib.corpora.rehearsal import make_tree
-from ssps_lib.encoders.checkpoints import save_encoder
-from ssps_lib.training import record
-from ssps_lib.training.loop import Trainer
-
-
-class Abbreviated(Trainer):
-    """A trainer that leaves an epoch after `steps` mini-batches."""
-
-    steps = 3
-
-    def batches(self, epoch: int) -> list[np.ndarray]:
-        return super().batches(epoch)[: self.steps]
-
-    def observe(self, epoch: int) -> dict[str, float]:
-        return {}
+STEPS = 3  # of training
 
 
 def command(folder: Path, *arguments: str) -> dict:
-    """Run one command of `ssps_lib.corpora` in a folder; seconds, peak memory and its output."""
+    """Run one command of `ssps_lib.corpora` in a folder; seconds, peak memory and its output.
+
+    A child's peak begins with the memory of this process, which is therefore kept small.
+    """
     started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "ssps_lib.corpora", *arguments],
@@ -49,13 +37,35 @@ def command(folder: Path, *arguments: str) -> dict:
     )  # fmt: skip
     if done.returncode:
         raise SystemExit(f"{arguments} failed:\n{done.stdout}{done.stderr}")
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # of any child so far
     seconds = round(time.perf_counter() - started, 1)
-    return {"seconds": seconds, "peak_mb": round(peak), "output": done.stdout.splitlines()}
+    return {"seconds": seconds, "peak_mb": peak_mb(), "output": done.stdout.splitlines()}
+
+
+def peak_mb() -> int:
+    """Largest memory of any child so far."""
+    return round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+
+
+def in_a_child(function, *arguments):
+    """What a function returns, called in a process of its own."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def train(folder: Path, batch: int) -> dict:
     """A few steps of SimCLR's published recipe with a narrow encoder and short frames."""
+    from ssps_lib import recipes
+    from ssps_lib.encoders.checkpoints import save_encoder
+    from ssps_lib.training.loop import Trainer
+    from ssps_lib.training.record import rounded
+
+    class Abbreviated(Trainer):
+        def batches(self, epoch: int) -> list:
+            return super().batches(epoch)[:STEPS]
+
+        def observe(self, epoch: int) -> dict[str, float]:
+            return {}
+
     config = recipes.recipe(
         "simclr", preset="paper", corpus=str(folder / "packed"), crop=0.4, reference_crop=0.5,
         batch_size=batch, epochs=1, encoder_options=recipes.ENCODERS["smoke"]["ecapa_tdnn"],
@@ -65,8 +75,16 @@ def train(folder: Path, batch: int) -> dict:
     trainer.train()
     save_encoder(trainer.framework.representation_encoder, folder / "encoder.safetensors")
     seconds = round(time.perf_counter() - started, 1)
-    row = record.rounded(trainer.metrics[-1])
-    return {"seconds": seconds, "steps": Abbreviated.steps, "batch": batch, **row}
+    return {"steps": STEPS, "batch": batch, **rounded(trainer.metrics[-1]), "seconds": seconds}
+
+
+def about() -> dict:
+    """Machine class and versions."""
+    import torch
+
+    from ssps_lib.training import record
+
+    return {"machine": record.machine(torch.device("cpu"), 1), "versions": record.versions()}
 
 
 def main() -> None:
@@ -85,13 +103,12 @@ def main() -> None:
         "name": "voxceleb-rehearsal",
         "date": date.today().isoformat(),
         "cores": os.cpu_count(),
-        "machine": record.machine(torch.device("cpu"), 1),
-        "versions": record.versions(),
+        "load": round(os.getloadavg()[0], 1),  # processes that ran when it began
         "asked": {"utterances": arguments.utterances, "trials": arguments.trials},
         "compressed": not arguments.wav,
     }
 
-    def note(step: str, found: dict) -> None:
+    def note(step: str, found: dict | float) -> None:
         result[step] = found
         if arguments.json:
             arguments.json.write_text(json.dumps(result, indent=1) + "\n")
@@ -102,8 +119,10 @@ def main() -> None:
     note("check", command(folder, "check", "voxceleb"))
     note("pack", command(folder, "pack", "voxceleb", "--out", "packed"))
     note("trials", command(folder, "trials", "packed"))
-    note("train", train(folder, arguments.batch))
+    result |= in_a_child(about)
+    note("train", {**in_a_child(train, folder, arguments.batch), "peak_mb": peak_mb()})
     note("score", command(folder, "score", "packed", "encoder.safetensors"))
+    note("seconds", round(time.perf_counter() - started, 1))
     print(json.dumps(result, indent=1))
 
 

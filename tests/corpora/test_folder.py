@@ -1,20 +1,16 @@
-"""Folders of recordings: small trees made here, every fault, sessions, and real speech."""
+"""Folders of recordings: small trees made here, every fault, and sessions."""
 
-import os
 import shutil
-import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from sounds import hertz, make_tree, pitch, tone, write
 
 from ssps_lib.corpora import open_corpus, read_packed
 from ssps_lib.corpora.audio import read_audio, to_int16
 from ssps_lib.corpora.folder import open_folder
 from ssps_lib.corpora.table import Entry, cut_blocks, held_out
-
-REAL = Path(__file__).parents[3] / "shared" / "data" / "speechocean762"
 
 
 @pytest.fixture(autouse=True)
@@ -23,29 +19,10 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "home"
 
 
-def tone(name, seconds=0.6, rate=16_000, channels=1):
-    """A tone whose pitch follows from the name, so that files can be told apart."""
-    hertz = 200 + sum(name.encode()) % 800
-    x = 0.3 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * rate)) / rate)
-    return np.repeat(x[:, None], channels, 1)
-
-
-def write(root, file, extension="wav", **kind):
-    path = root / f"{file}.{extension}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, tone(file, **kind), kind.get("rate", 16_000))
-    return path
-
-
 @pytest.fixture
 def tree(tmp_path):
     """Ten speakers, two recordings each, two utterances each."""
-    root = tmp_path / "tree"
-    for s in range(10):
-        for r in range(2):
-            for u in range(2):
-                write(root, f"s{s}/r{r}/u{u}")
-    return root
+    return make_tree(tmp_path / "tree")
 
 
 def faults_of(root, **options):
@@ -120,9 +97,7 @@ def test_other_formats(tmp_path, extension):
     path = write(tmp_path, "s/r/u", extension)
     audio = read_audio(path)
     assert len(audio.samples) == pytest.approx(9600, abs=2400)  # mp3 pads
-    spectrum = np.abs(np.fft.rfft(audio.samples[2000:8000]))
-    hertz = 200 + sum(b"s/r/u") % 800
-    assert np.argmax(spectrum) * 16_000 / 6000 == pytest.approx(hertz, abs=4)
+    assert pitch(audio.samples[2000:8000]) == pytest.approx(hertz("s/r/u"), abs=4)
 
 
 def test_other_rates_and_channels_are_converted_with_one_warning(tree):
@@ -236,6 +211,18 @@ def test_a_list_without_a_column(lists, name):
     assert f"{name}, line 1: no column 'speaker'" in faults_of(lists)
 
 
+def test_one_utterance_in_two_places_is_a_fault(tmp_path):
+    root = make_tree(tmp_path / "tree")
+    rows = [file.relative_to(root).as_posix() for file in sorted(root.rglob("*.wav"))]
+    write(root, "copy/s3/r1/u0")
+    rows.append("copy/s3/r1/u0.wav")
+    lines = [f"{row},{row.split('/')[-3]},{row.split('/')[-2]}" for row in rows]
+    (root / "train.csv").write_text("\n".join(["file,speaker,recording", *lines]))
+    message = faults_of(root)
+    assert "copy/s3/r1/u0.wav: is utterance 's3/r1/u0.wav' a second time" in message
+    assert "beside s3/r1/u0.wav" in message and "has 1 faults" in message
+
+
 def test_test_speakers_without_training_speakers(lists):
     (lists / "train.csv").unlink()
     assert "test.csv: there is no train.csv beside it" in faults_of(lists)
@@ -269,6 +256,7 @@ def damage(tree):
         path = write(tree, "s4/r0/cut", extension, seconds=3.0)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     soundfile.write(tree / "s5/r0/nan.wav", np.full(16_000, np.nan), 16_000, "FLOAT")
+    soundfile.write(tree / "s5/r0/none.wav", np.zeros(0), 16_000)  # a header without samples
     write(tree, "stray")
     write(tree, "s6/deep/er/u")
     return [
@@ -280,6 +268,7 @@ def damage(tree):
         ("s4/r0/cut.ogg", "is truncated"),
         ("s4/r0/cut.mp3", "is truncated"),
         ("s5/r0/nan.wav", "holds samples that are not finite"),
+        ("s5/r0/none.wav", "lasts 0.00 s"),
         ("stray.wav", "wrong depth, expected <speaker>/<recording>/<utterance>"),
         ("s6/deep/er/u.wav", "wrong depth"),
     ]
@@ -329,6 +318,9 @@ def test_too_few_speakers(tree):
     for s in range(5):
         shutil.rmtree(tree / f"s{s}")
     assert "5 speakers are too few: at least 6 are needed" in faults_of(tree)
+    write(tree, "stray")
+    assert "5 speakers are too few" in faults_of(tree, skip_faulty=True)
+    assert "wrong depth" in faults_of(tree)
 
 
 def test_one_recording_each_cannot_make_trials(tree):
@@ -404,11 +396,11 @@ def test_simulated_sessions_are_the_same_from_a_seed_and_keep_lengths(tree, monk
         assert np.abs(audio).max() < 32767
 
 
-def residue(audio, hertz):
+def residue(audio, centre):
     """Spectrum of what a channel added beside the tone, in dB, smoothed."""
     power = np.abs(np.fft.rfft(audio[1600:8000] * np.hanning(6400))) ** 2
     frequency = np.fft.rfftfreq(6400, 1 / 16_000)
-    power[np.abs(frequency - hertz) < 60] = np.nan
+    power[np.abs(frequency - centre) < 60] = np.nan
     bands = power[: 3200 // 40 * 40].reshape(-1, 40)
     return 10 * np.log10(np.nanmean(bands, 1) + 1e-9)
 
@@ -419,9 +411,7 @@ def test_a_recording_has_one_channel(tree):
     within, across = [], []
     for s in range(10):
         spectrum = {
-            name: residue(
-                audio[f"s{s}/{name}.wav"].astype(float), 200 + sum(f"s{s}/{name}".encode()) % 800
-            )
+            name: residue(audio[f"s{s}/{name}.wav"].astype(float), hertz(f"s{s}/{name}"))
             for name in ("r0/u0", "r0/u1", "r1/u0")
         }
         spectrum = {name: x - x.mean() for name, x in spectrum.items()}
@@ -439,31 +429,3 @@ def test_blocks_make_new_recordings_and_new_trials(lists):
     assert (test.recordings[trials.first[target]] != test.recordings[trials.second[target]]).all()
     assert speakers_of(test) == {"s7", "s8", "s9"}
     assert all(key.split("/")[1].startswith("b0") for key in test.keys)
-
-
-# -- real speech --------------------------------------------------------------------------------
-
-
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"real speech is not at {REAL}")
-def test_twenty_real_speakers(tmp_path):
-    """Links to 16 training and 4 test speakers, with the corpus's own lists cut down to them."""
-    root = tmp_path / "speech"
-    root.mkdir()
-    chosen = {}
-    for name, count in (("train", 16), ("test", 4)):
-        head, *rows = (REAL / f"{name}.csv").read_text().splitlines()
-        chosen[name] = sorted({row.split(",")[1] for row in rows})[:count]
-        rows = [row for row in rows if row.split(",")[1] in chosen[name]]
-        rows = [row for i, row in enumerate(rows) if i % 5 == 0]  # one of each block
-        (root / f"{name}.csv").write_text("\n".join([head, *rows]))
-        for speaker in chosen[name]:
-            os.symlink(REAL / speaker, root / speaker)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        splits = open_folder(root, sessions="simulated", channel=0.5)
-    assert speakers_of(splits.test) == set(chosen["test"])
-    assert len(splits.train) + len(splits.dev) == 64 and len(splits.test) == 16
-    assert splits.train.lengths.min() >= 1.5 * 16_000
-    assert len(set(splits.test.recordings.tolist())) == 16
-    level = np.sqrt(np.mean((splits.train.samples.astype(float) / 32768) ** 2))
-    assert 0.1 < level < 0.25  # the loudness that `record` gives
