@@ -1,5 +1,7 @@
 """SSPS-Clustering: pseudo-positives from the same or a neighbouring cluster (Section III-E)."""
 
+from numbers import Integral
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -38,7 +40,7 @@ class Clustering(PositiveSampler):
         iterations: int = 10,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        whole = isinstance(clusters, int) and isinstance(window, int)
+        whole = isinstance(clusters, Integral) and isinstance(window, Integral)
         if not (whole and 0 <= window < clusters):
             raise ValueError(
                 f"The window M must lie in [0, {clusters - 1}] with K={clusters} clusters, since "

@@ -1,6 +1,7 @@
 """Spherical k-means by blocked matrix products, and the blocks that bound its memory."""
 
 from collections.abc import Iterator
+from numbers import Integral
 
 import torch
 import torch.nn.functional as F
@@ -52,7 +53,7 @@ def kmeans(
     if x.ndim != 2:
         raise ValueError(f"k-means got rows of shape {tuple(x.shape)}, expected (N, D).")
     n, dim = x.shape
-    if not (isinstance(k, int) and 1 <= k <= n):
+    if not (isinstance(k, Integral) and 1 <= k <= n):
         raise ValueError(f"K={k} clusters need 1 <= K <= {n}, the number of rows: lower K.")
     if iterations < 0:
         raise ValueError(f"iterations is {iterations}, expected at least 0 (the paper: 10).")

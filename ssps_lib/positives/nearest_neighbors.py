@@ -1,5 +1,7 @@
 """SSPS-NN: pseudo-positives among the nearest neighbours (Section III-D)."""
 
+from numbers import Integral
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,7 +22,7 @@ class NearestNeighbors(PositiveSampler):
     """
 
     def __init__(self, window: int = 50) -> None:
-        if not (isinstance(window, int) and window >= 1):
+        if not (isinstance(window, Integral) and window >= 1):
             raise ValueError(f"SSPS-NN needs a window M of at least 1 neighbour, got {window}.")
         self.window = window
         self._reference: Queue | None = None
