@@ -6,13 +6,13 @@ button of a notebook.
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+STDIN = 0
 STARTER_LIVES = "SSPS_STARTER_LIVES"  # set where standard input ends with the starting process
 
 
@@ -94,7 +94,8 @@ def follow_starter() -> None:
         return
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        while os.read(STDIN, 4096):  # not sys.stdin, whose lock this thread would hold at the end
+            pass
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, daemon=True).start()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from test_resume import outcome
 
 from ssps_lib import training
 from ssps_lib.training import checkpoints, run_folder
-from ssps_lib.training.signals import noticed
+from ssps_lib.training.signals import STARTER_LIVES, noticed
 
 QUICK = tiny(epochs=2, average_last=1)
 
@@ -79,8 +80,28 @@ def test_the_command_line_says_how_to_go_on(home, tmp_path):
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "Traceback" not in errors
-    assert errors.strip().splitlines()[-1].startswith("SIGTERM stopped the training in epoch")
+    last = errors.strip().splitlines()[-1]
+    assert re.match("SIGTERM stopped the training (in|after) epoch", last)
     assert checkpoints.find(run_folder(config) / "checkpoint") is not None
+
+
+FOLLOWER = """
+import sys, time
+from ssps_lib.training.signals import follow_starter
+follow_starter()
+time.sleep(float(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize(("seconds", "status"), [("0.5", 0), ("3600", -signal.SIGTERM)])
+def test_a_process_ends_with_its_starter_or_before_it_as_it_likes(tmp_path, seconds, status):
+    process = subprocess.Popen(
+        [sys.executable, "-c", FOLLOWER, seconds],
+        env=environment(tmp_path) | {STARTER_LIVES: "1"}, stdin=subprocess.PIPE,
+    )  # fmt: skip
+    if status != 0:
+        process.stdin.close()  # as when the starter is gone
+    assert process.wait(PATIENCE) == status
 
 
 CHAPTER = """
