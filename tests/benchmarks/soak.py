@@ -9,7 +9,6 @@ what the process held after every `every` iterations, and how it grew over the s
 import argparse
 import json
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +54,7 @@ def soak(iterations: int, every: int, folder: Path) -> dict:
         second half (a straight line), and the machine's class.
     """
     trainer, rows, step = Trainer(soak_config(iterations), folder), [], [0]
-    iteration, started = trainer.iteration, time.perf_counter()
+    iteration = trainer.iteration
 
     def counted(epoch: int, batch: np.ndarray) -> dict:
         observed = iteration(epoch, batch)
@@ -72,7 +71,6 @@ def soak(iterations: int, every: int, folder: Path) -> dict:
         "iterations": step[0],
         "rows": rows,
         "growth": round(1000 * float(line[0]), 2),
-        "seconds": round(time.perf_counter() - started),
         "machine": record.machine(torch.device("cpu"), 1),
     }
 
