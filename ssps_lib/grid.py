@@ -6,6 +6,7 @@ and every sampler draws from the same ones.
 """
 
 import json
+import math
 import tempfile
 import time
 from collections.abc import Sequence
@@ -15,12 +16,51 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ssps_lib import paper
 from ssps_lib.analysis import PositiveObserver
 from ssps_lib.positives import Clustering, NearestNeighbors, PositiveSampler
 from ssps_lib.training import RunConfig, checkpoints, record, run_folder
 from ssps_lib.training.loop import Trainer
 
 Key = tuple[str, int | None, int]  # positives, K, M
+WINDOWS = (0, 1, 2, 3, 5)  # M of SSPS-Clustering, as in Table II
+NEAREST = (1, 2, 3, 5, 8, 12, 16, 23, 35, 50)  # M of SSPS-NN
+
+
+def position(k: float, speakers: int, recordings: int) -> float:
+    """Where K lies on the way from the speakers (0) to the recordings (1), logarithmically.
+
+    >>> position(200, 100, 400)
+    0.5
+    """
+    return math.log(k / speakers) / math.log(recordings / speakers)
+
+
+def clusters_at(place: float, speakers: int, recordings: int) -> int:
+    """The K of a corpus at a position, at least 2; the inverse of `position`.
+
+    >>> clusters_at(0.5, 100, 400)
+    200
+    """
+    return max(2, round(speakers * (recordings / speakers) ** place))
+
+
+def cells(ssl: RunConfig, *more: int) -> dict[str, tuple[int, ...]]:
+    """Arguments of `measure` for a simulated corpus: where Table II's rows would lie in it.
+
+    Every K of the table keeps its position, and `more` values of K are added; every M of
+    SSPS-Clustering keeps its value. M of SSPS-NN spans from 1 to 50.
+    """
+    size = ssl.corpus_options
+    own = size["speakers"], size["speakers"] * size["recordings"]
+    theirs = [int(paper.reading(f"training {what}")) for what in ("speakers", "recordings")]
+    table = {row.k for row in paper.TABLE_2 if row.positives == "ssps-clustering"}
+    clusters = {clusters_at(position(k, *theirs), *own) for k in table}
+    return {
+        "clusters": tuple(sorted(clusters | set(more))),
+        "windows": WINDOWS,
+        "nearest": tuple(m for m in NEAREST if m < own[1] * size["utterances"]),
+    }
 
 
 def measure(

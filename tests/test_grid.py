@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ssps_lib import grid, training
+from ssps_lib import grid, recipes, training
 from ssps_lib.training import RunConfig, checkpoints, run_folder
 from ssps_lib.training.loop import Trainer
 
@@ -80,6 +80,20 @@ def test_a_stored_grid_is_found_by_its_ssl_run(measured):
     assert grid.load(SSL) == json.loads(file.read_text())
     assert grid.load(SSL)["start_from"] == SSL.to_dict()
     assert grid.load(SSL.with_(seed=2)) is None
+
+
+def test_published_values_keep_their_place():
+    ssl = recipes.recipe(preset="mini")
+    chosen = grid.cells(ssl)
+    assert chosen["clusters"][0] == pytest.approx(256, abs=1)  # K = 6,000 of 5,994 speakers
+    assert chosen["clusters"][-1] == pytest.approx(12 * 256, abs=256)  # of 150,000 recordings
+    assert len(chosen["clusters"]) == 6 and chosen["windows"] == (0, 1, 2, 3, 5)
+    assert grid.cells(ssl, 1024)["clusters"] == tuple(sorted({*chosen["clusters"], 1024}))
+    few = ssl.with_(corpus_options={"speakers": 4, "recordings": 2, "utterances": 3})
+    assert grid.cells(few)["nearest"] == (1, 2, 3, 5, 8, 12, 16, 23)  # of 24 utterances
+    for place in (0, 0.3, 1):
+        k = grid.clusters_at(place, 1_000, 100_000)
+        assert grid.position(k, 1_000, 100_000) == pytest.approx(place, abs=1e-3)
 
 
 def test_the_run_must_be_on_this_machine(measured):

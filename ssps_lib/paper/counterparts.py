@@ -1,4 +1,4 @@
-"""Which run of the book stands beside which published row (book chapter 13)."""
+"""Which run of the book stands beside which published row (book chapters 13 and 17)."""
 
 from collections.abc import Mapping
 

@@ -1,0 +1,139 @@
+"""Train every run that the chapters draw from, one after the other, and say what is done.
+
+    python book/runs.py --preset mini --list          # a table: recorded, finished, begun, missing
+    python book/runs.py --preset mini                 # train what is missing, export the records
+    python book/runs.py --preset mini --wide --list   # with Tables I and III: other frameworks
+
+Seed by seed; within a seed, first what others start from, then the longest. An interrupted run
+goes on where it was when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ssps_lib import grid, recipes, training
+from ssps_lib.training import RunConfig, record
+from ssps_lib.training.run import is_complete
+
+BOOK = ("ssl", "ssps-clustering", "ssps-nn", "ssl-continued", "supervised")  # chapters 3 to 5
+PLAIN = ("ssps-clustering", "ssl-continued")  # without augmentation: chapter 5, Table V
+WIDE = ("moco", "swav", "vicreg", "dino")  # with `BOOK` but SSPS-NN: Tables I and III
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run of the book, and what is to be seen of it on this machine."""
+
+    config: RunConfig
+    kind: str
+
+    @property
+    def state(self) -> str:
+        """How far it is: "record", "finished" (not exported), "epoch 3 of 12" or "missing"."""
+        if (record.folder() / f"{self.config.name}.json").exists():
+            return "record"
+        if is_complete(self.config):
+            return "finished"
+        curves = training.run_folder(self.config) / "metrics.jsonl"
+        done = len(curves.read_text().splitlines()) if curves.exists() else 0
+        return f"epoch {done} of {self.config.epochs}" if done else "missing"
+
+    def line(self) -> str:
+        """A line of the table."""
+        run = training.load(self.config)
+        result = "" if run is None else f"{run.eer:6.2f} % {run.record['seconds'] / 60:5.0f} min"
+        return f"{self.kind:44} {self.config.seed}  {self.state:15}{result}".rstrip()
+
+
+def plan(preset: str, seeds: int, seed: int = 1717, wide: bool = False) -> list[Planned]:
+    """All runs of the book, in the order in which they are trained."""
+    found = []
+    for one in range(seed, seed + seeds):
+        planned = [Planned(config, kind) for kind, config in _configs(preset, one, wide)]
+        found += sorted(planned, key=lambda p: (p.config.start_from is not None, -cost(p.config)))
+    return found
+
+
+def _configs(preset: str, seed: int, wide: bool) -> Iterator[tuple[str, RunConfig]]:
+    for framework in ("simclr", *(WIDE if wide else ())):
+        for name in BOOK:
+            if framework == "simclr" or name != "ssps-nn":
+                config = recipes.recipe(framework, name, preset=preset, seed=seed)
+                yield f"{framework}, {name}", config
+    for name in PLAIN:
+        quiet = {"augmentation": "none", "seed": seed}
+        config = recipes.recipe("simclr", name, preset=preset, **quiet)
+        yield f"simclr, {name}, without augmentation", config
+    if wide:
+        labels = recipes.recipe("supervised", preset=preset, seed=seed)
+        yield "supervised", labels
+
+
+def cost(config: RunConfig) -> float:
+    """About how long a run takes beside others: SSPS also encodes reference frames."""
+    extra = config.reference_crop / config.crop / 3 if config.positives.startswith("ssps") else 0
+    return config.epochs * (1 + extra)
+
+
+def train(planned: list[Planned], processes: int) -> list[str]:
+    """Train and export what has no record; returns what failed, a line each."""
+    missing, failed = [one for one in planned if one.state != "record"], []
+    for count, one in enumerate(missing, start=1):
+        print(f"{count} of {len(missing)}: {one.kind}, seed {one.config.seed}", flush=True)
+        try:
+            training.run(one.config, processes).export()
+        except (RuntimeError, ValueError, OSError) as error:  # the others do not depend on it
+            failed.append(f"{one.kind}, seed {one.config.seed}: {error}")
+    return failed
+
+
+def measure(planned: list[Planned], preset: str) -> None:
+    """Export the grids of K and M (chapter 12) of SSL runs whose weights are here."""
+    for one in planned:
+        if one.kind == "simclr, ssl" and is_complete(one.config) and grid.load(one.config) is None:
+            print(f"K and M at the start of SSPS, seed {one.config.seed}", flush=True)
+            cells = grid.cells(one.config, recipes.CLUSTERS[preset])
+            grid.save(grid.measure(one.config, **cells))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do what the command line asks for; return the exit status."""
+    options = _parse(arguments)
+    seeds = options.seeds or (1 if options.preset == "smoke" else 3)
+    planned = plan(options.preset, seeds, options.seed, options.wide)
+    planned = [one for one in planned if not options.only or one.kind in options.only]
+    if not planned:
+        print(f"error: no run is called {', '.join(options.only)}: see --list", file=sys.stderr)
+        return 1
+    failed = []
+    if not options.list:
+        failed = train(planned, options.processes)
+        if options.preset != "paper":
+            measure(planned, options.preset)
+    print(*(one.line() for one in planned), sep="\n")
+    done = sum(one.state == "record" for one in planned)
+    print(f"{done} of {len(planned)} runs have a record")
+    for line in failed:
+        print(f"failed: {line}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    add = parser.add_argument
+    add("--preset", choices=recipes.PRESETS, default="smoke")
+    add("--list", action="store_true", help="train nothing, only say what is done")
+    add("--wide", action="store_true", help="also the other frameworks, of Tables I and III")
+    add("--only", nargs="+", metavar="KIND", help="kinds as the table writes them")
+    add("--seed", type=int, default=1717, help="the first seed")
+    add("--seeds", type=int, help="how many seeds (default: 3, and 1 at smoke)")
+    add("--processes", type=int, default=1, help="data-parallel training processes")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
