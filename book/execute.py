@@ -7,6 +7,7 @@
 A chapter runs in a temporary file and reaches its place only when it ran through, was cleaned and
 was found sound; a failing chapter prints its last error and leaves the stored notebook untouched.
 A chapter stored in book/ keeps its default parameters, in a copy the given ones stay visible.
+Runs without a record are trained on the way; `book/runs.py` trains and lists them by themselves.
 """
 
 from __future__ import annotations
