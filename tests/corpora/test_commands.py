@@ -95,6 +95,13 @@ def test_a_missing_folder_is_told_in_one_line():
     assert done.stderr == expected
 
 
+def test_commands_start_without_pytorch():
+    """Each packing process starts anew: with PyTorch that takes seconds and half a gigabyte."""
+    code = "import sys, ssps_lib.corpora.__main__; print({'torch', 'scipy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr
+
+
 # -- help ---------------------------------------------------------------------------------------
 
 
