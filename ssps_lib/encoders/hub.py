@@ -7,7 +7,7 @@ Nothing here needs a network unless the name of a repository is given instead of
 import json
 import os
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
 
@@ -56,7 +56,9 @@ class Pretrained(
     """
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | Path, **options: Any
+    ) -> "Pretrained":
         """The encoder of a folder of `save_pretrained`, or of a repository, in eval mode on CPU.
 
         Args:
@@ -95,7 +97,7 @@ class Pretrained(
         token: str | bool | None,
         config: dict[str, Any] | None = None,
         **options: Any,
-    ) -> Self:
+    ) -> "Pretrained":
         from ssps_lib.encoders.checkpoints import load_encoder
 
         path = os.path.join(model_id, FILE)
