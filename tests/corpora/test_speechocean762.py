@@ -54,7 +54,7 @@ def test_arranging_twice_changes_nothing(archive, tmp_path):
 
 def test_a_missing_list_or_file_is_named(archive, tmp_path):
     next(archive.glob("WAVE/SPEAKER0003/*0042.WAV")).unlink()
-    with pytest.raises(FileNotFoundError, match="(?s)1 missing files.*SPEAKER0003/00030042.WAV"):
+    with pytest.raises(FileNotFoundError, match=r"(?s)1 missing files.*SPEAKER0003/00030042\.WAV"):
         arrange(archive, tmp_path / "tree")
     with pytest.raises(FileNotFoundError, match=r"train/wav.scp' is missing: expected"):
         arrange(tmp_path / "nothing", tmp_path / "tree")
