@@ -100,6 +100,8 @@ class Pretrained(
     ) -> "Pretrained":
         from ssps_lib.encoders.checkpoints import load_encoder
 
+        for name in ("proxies", "resume_download"):  # huggingface_hub before 1.0 passes them
+            options.pop(name, None)
         path = os.path.join(model_id, FILE)
         if not os.path.isdir(model_id):
             path = hf_hub_download(
