@@ -52,7 +52,15 @@ def test_a_signal_ends_the_iteration_and_leaves_a_checkpoint(home, tmp_path, num
         assert outcome(QUICK) == resumed
 
 
-def test_a_second_interrupt_does_not_wait():
+@pytest.fixture
+def interruptible():
+    """SIGINT as a terminal has it; a shell's background process would ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_interrupt_does_not_wait(interruptible):
     with pytest.raises(KeyboardInterrupt), noticed() as notice:
         os.kill(os.getpid(), signal.SIGINT)
         assert notice.number == signal.SIGINT
