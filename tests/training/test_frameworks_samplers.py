@@ -125,13 +125,14 @@ def test_bottlenecks_in_the_queue_of_dino_are_exact_while_its_last_layer_is_froz
 
 
 def test_the_same_weights_give_the_same_curve_to_the_bit(tmp_path):
-    config = config_of("simclr", epochs=3)
+    calm = {"framework_options": {"temperature": 0.5}, "crop": 0.8}  # a curve that batches hide less
+    config = config_of("simclr", epochs=3, **calm)
     first, second = (Trainer(config, tmp_path / name) for name in ("first", "second"))
     for trainer in (first, second):
         trainer.train()
     curves = [[row["loss"] for row in trainer.metrics] for trainer in (first, second)]
     assert curves[0] == curves[1]
-    assert min(curves[0]) < curves[0][0]
+    assert curves[0][-1] < curves[0][0]
     for key, value in first.framework.state_dict().items():
         assert torch.equal(second.framework.state_dict()[key], value), key
 
