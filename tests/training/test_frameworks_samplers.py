@@ -125,7 +125,7 @@ def test_bottlenecks_in_the_queue_of_dino_are_exact_while_its_last_layer_is_froz
 
 
 def test_the_same_weights_give_the_same_curve_to_the_bit(tmp_path):
-    calm = {"framework_options": {"temperature": 0.5}, "crop": 0.8}  # a curve that batches hide less
+    calm = {"framework_options": {"temperature": 0.5}, "crop": 0.8}  # batches hide less of it
     config = config_of("simclr", epochs=3, **calm)
     first, second = (Trainer(config, tmp_path / name) for name in ("first", "second"))
     for trainer in (first, second):
