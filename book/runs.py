@@ -46,7 +46,7 @@ class Planned:
         """A line of the table."""
         run = training.load(self.config)
         result = "" if run is None else f"{run.eer:6.2f} % {run.record['seconds'] / 60:5.0f} min"
-        return f"{self.kind:44} {self.config.seed}  {self.state:15}{result}".rstrip()
+        return f"{self.kind:46} {self.config.seed}  {self.state:15}{result}".rstrip()
 
 
 def plan(preset: str, seeds: int, seed: int = 1717, wide: bool = False) -> list[Planned]:
@@ -59,18 +59,27 @@ def plan(preset: str, seeds: int, seed: int = 1717, wide: bool = False) -> list[
 
 
 def _configs(preset: str, seed: int, wide: bool) -> Iterator[tuple[str, RunConfig]]:
-    for framework in ("simclr", *(WIDE if wide else ())):
-        for name in BOOK:
-            if framework == "simclr" or name != "ssps-nn":
-                config = recipes.recipe(framework, name, preset=preset, seed=seed)
-                yield f"{framework}, {name}", config
+    def made(framework: str, name: str, **changes) -> RunConfig:
+        return recipes.recipe(framework, name, preset=preset, seed=seed, **changes)
+
+    for name in BOOK:
+        yield f"simclr, {name}", made("simclr", name)
     for name in PLAIN:
-        quiet = {"augmentation": "none", "seed": seed}
-        config = recipes.recipe("simclr", name, preset=preset, **quiet)
-        yield f"simclr, {name}, without augmentation", config
-    if wide:
-        labels = recipes.recipe("supervised", preset=preset, seed=seed)
-        yield "supervised", labels
+        yield f"simclr, {name}, without augmentation", made("simclr", name, augmentation="none")
+    if not wide:
+        return
+    for framework in WIDE:
+        for name in BOOK:
+            if name != "ssps-nn":
+                yield f"{framework}, {name}", made(framework, name)
+    cells = [(framework, grid.SPEAKERS) for framework in WIDE]  # Table III
+    cells += [("simclr", cell) for cell in grid.TRAINED if cell != grid.RECIPE]  # Table II
+    for framework, (k, m) in cells:
+        own = grid.own_clusters(k, preset)
+        config = made(framework, "ssps-clustering", clusters=own, window=m)
+        yield f"{framework}, ssps-clustering, K = {own:,}, M = {m}", config
+    yield "simclr, ssps-clustering-c", made("simclr", "ssps-clustering-c")
+    yield "supervised", made("supervised", "ssl")
 
 
 def cost(config: RunConfig) -> float:

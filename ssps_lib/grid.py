@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ssps_lib import paper
+from ssps_lib import paper, recipes
 from ssps_lib.analysis import PositiveObserver
 from ssps_lib.positives import Clustering, NearestNeighbors, PositiveSampler
 from ssps_lib.training import RunConfig, checkpoints, record, run_folder
@@ -25,6 +25,33 @@ from ssps_lib.training.loop import Trainer
 Key = tuple[str, int | None, int]  # positives, K, M
 WINDOWS = (0, 1, 2, 3, 5)  # M of SSPS-Clustering, as in Table II
 NEAREST = (1, 2, 3, 5, 8, 12, 16, 23, 35, 50)  # M of SSPS-NN
+# K and M of the rows of Table II that the book also trains (see `own_clusters`): as many clusters
+# as speakers, the recipe's, as many as recordings.
+SPEAKERS, RECIPE = (6_000, 0), (25_000, 1)
+TRAINED = (SPEAKERS, (25_000, 0), RECIPE, (150_000, 0), (150_000, 1))
+
+
+def name(k: int, m: int) -> str:
+    """A row of Table II in words."""
+    return f"ssps-clustering, K = {k:,}, M = {m}"
+
+
+def own_clusters(k: int, preset: str) -> int:
+    """The K at the size of `preset` that stands for one in `TRAINED`.
+
+    6,000 is about one cluster for each speaker, 150,000 about one for each recording, and 25,000
+    is the recipe's between them; at preset "paper" they are themselves.
+
+    >>> [own_clusters(k, "mini") for k in (6_000, 25_000, 150_000)]
+    [256, 1024, 3072]
+    """
+    if preset == "paper":
+        return k
+    size = recipes.COMMON[preset]["corpus_options"]
+    speakers = size["speakers"]
+    own = {6_000: speakers, 25_000: recipes.CLUSTERS[preset],
+           150_000: speakers * size["recordings"]}  # fmt: skip
+    return own[k]
 
 
 def position(k: float, speakers: int, recordings: int) -> float:

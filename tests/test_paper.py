@@ -131,7 +131,7 @@ RUN = {
     "augmentation": "reverb+noise",
     "clusters": 1024,
     "window": 1,
-    "corpus_options": {"speakers": 256},
+    "corpus_options": {"speakers": 256, "recordings": 12},
     "start_from": {"positives": "ssl"},
 }
 
@@ -151,6 +151,8 @@ def test_a_run_stands_beside_rows_with_its_choices():
     assert [r.source for r in beside(augmentation="none")] == ["Table V"]
     assert {r.framework for r in beside(framework="dino")} == {"dino"}
     assert [r.k for r in beside(clusters=256, window=0)] == [6_000, 6_000]
+    assert [r.k for r in beside(clusters=3_072, window=3)] == [150_000]  # one for each recording
+    assert beside(clusters=25 * 256, window=3) == []  # as many for each speaker as 150,000
 
 
 @pytest.mark.parametrize(

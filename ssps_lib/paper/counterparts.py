@@ -12,15 +12,16 @@ def counterpart(row: Result, config: Mapping, speakers: int | None = None) -> bo
     """Whether a run is the book's counterpart of a published row, whatever its size.
 
     Framework, positives and augmentation must be the row's. For SSPS-Clustering M must be the
-    row's too, and K the row's for each speaker, within a tenth. SSPS-NN has no such rule: its runs
-    stand beside the paper's default M. A row with SSL positives stands beside the run that
+    row's too, and K the row's for each speaker, within a tenth; from as many clusters as recordings
+    on, K for each recording. SSPS-NN has no such rule: its runs stand beside the paper's default M.
+    A row with SSL positives stands beside the run that
     *continues* SSL, the comparison at equal budgets. Encoder and corpus are not compared, and there
     is one test set: rows on VoxCeleb1-E and -H, and systems of other groups, have no counterpart.
 
     Args:
         row: of `paper.TABLES`.
         config: the run's, as `RunConfig.to_dict` gives it.
-        speakers: for training; taken from `corpus_options` if None.
+        speakers: for training; taken with the recordings of each from `corpus_options` if None.
 
     >>> from ssps_lib.paper import TABLE_2, find
     >>> row = find(TABLE_2, k=25_000, m=1, positives="ssps-clustering")
@@ -47,9 +48,12 @@ def counterpart(row: Result, config: Mapping, speakers: int | None = None) -> bo
 
 
 def _same_share(k: int, config: Mapping, speakers: int | None) -> bool:
-    """Whether the run has as many clusters for each speaker as K = `k` on VoxCeleb2."""
-    speakers = speakers or config["corpus_options"].get("speakers")
-    if not speakers:
+    """Whether the run has as many clusters for each speaker, or recording, as K = `k`."""
+    options = config["corpus_options"]
+    theirs, ours = reading("training speakers"), speakers or options.get("speakers", 0)
+    if k >= reading("training recordings"):
+        theirs, ours = reading("training recordings"), ours * options.get("recordings", 0)
+    if not ours:
         return False
-    wanted = k / reading("training speakers")
-    return abs(config["clusters"] / speakers - wanted) <= NEAR * wanted
+    wanted = k / theirs
+    return abs(config["clusters"] / ours - wanted) <= NEAR * wanted
