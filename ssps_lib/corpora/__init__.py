@@ -1,5 +1,7 @@
 """Corpora: utterances with speaker and recording labels, and verification trials (Section IV-A)."""
 
+from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 
 from ssps_lib import paths
@@ -29,6 +31,14 @@ def locate(name: str) -> Path | None:
     return next((place for place in places if name and place.is_dir()), None)
 
 
+def _check_options(what: str, opener: Callable, options: dict) -> None:
+    """ValueError for an option that the opener does not have."""
+    _, *known = signature(opener).parameters
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ValueError(f"{what} has no option '{unknown[0]}'; known are {', '.join(known)}")
+
+
 def open_corpus(name: str = "simulated", device: str = "cpu", **options) -> Splits:
     """Open a corpus by its name or by the path of a folder.
 
@@ -45,16 +55,24 @@ def open_corpus(name: str = "simulated", device: str = "cpu", **options) -> Spli
     Raises:
         ValueError: neither a known name nor an existing folder; whatever is wrong with the folder.
     """
+    if not isinstance(name, (str, Path)) or not isinstance(device, str):
+        given = f"corpus is {name!r}, expected a name or a path as text"
+        if isinstance(name, (str, Path)):
+            given = f"device is {device!r}, expected text such as 'cpu' or 'cuda'"
+        raise ValueError(given)
+    name = str(name)
     if name == "simulated":
         from ssps_lib.corpora.simulated import open_simulated
 
         return open_simulated(device, **options)
     folder = locate(name)
     if folder is not None and is_packed(folder):
+        _check_options("a packed corpus", open_packed, options)
         return open_packed(folder, **options)
     if folder is not None or name == "librispeech":
         from ssps_lib.corpora.folder import open_folder
 
+        _check_options("a folder of recordings", open_folder, options)
         subsets = options.pop("subsets", None)
         if folder is None:
             from ssps_lib.corpora.librispeech import SUBSETS, download

@@ -1,5 +1,6 @@
 """What is wrong with a folder of recordings, all of it at once, before anything is packed."""
 
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,8 +9,8 @@ from tqdm import tqdm
 from ssps_lib.corpora.audio import peek, read_audio, require_decoders
 from ssps_lib.corpora.corpus import SAMPLE_RATE
 from ssps_lib.corpora.sources import layout_of, read_splits
-from ssps_lib.corpora.table import Table
-from ssps_lib.corpora.workers import in_order, workers_for
+from ssps_lib.corpora.table import Table, missing_trials
+from ssps_lib.corpora.workers import DIED, in_order, workers_for
 
 BATCH = 512  # files that a worker looks at between two reports
 
@@ -61,20 +62,25 @@ def check(root: Path, decode: bool = False, workers: int | None = None) -> Repor
 
     Raises:
         ValueError: a missing root, a tree without audio, a decoder that is missing.
+        OSError: a process died.
     """
     table = read_splits(Path(root))
     report = Report(layout_of(Path(root)), table, [*table.faults, *table.misplaced])
+    report.faults += [] if table.faults else missing_trials(table)
     files = [entry.file for entry in table.entries]
     if decode:
         require_decoders(files)
     batches = [(table.root, files[b : b + BATCH], decode) for b in range(0, len(files), BATCH)]
     seen = in_order(_look, batches, workers_for(len(batches), workers))
     with tqdm(total=len(files), desc=f"checking {table.root.name}", disable=None) as progress:
-        for (_, batch, _), (faults, resampled, mixed) in zip(batches, seen, strict=True):
-            report.faults += faults
-            report.resampled += resampled
-            report.mixed += mixed
-            progress.update(len(batch))
+        try:
+            for (_, batch, _), (faults, resampled, mixed) in zip(batches, seen, strict=True):
+                report.faults += faults
+                report.resampled += resampled
+                report.mixed += mixed
+                progress.update(len(batch))
+        except BrokenProcessPool as error:
+            raise OSError(f"the check stopped: {DIED}; give it fewer workers") from error
     return report
 
 

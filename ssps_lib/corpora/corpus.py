@@ -48,7 +48,13 @@ class Corpus:
         return float(self.offsets[-1]) / SAMPLE_RATE / 3600
 
     def audio(self, index: int) -> np.ndarray:
-        """All samples of one utterance, (T,) int16."""
+        """All samples of one utterance, (T,) int16.
+
+        Raises:
+            ValueError: no training index of this corpus, which a negative number is not either.
+        """
+        if not 0 <= index < len(self):
+            self._checked(np.asarray([index]))
         return np.asarray(self.samples[self.offsets[index] : self.offsets[index + 1]])
 
     def crops(
@@ -57,8 +63,26 @@ class Corpus:
         """One crop of an utterance for each index, (B, samples) int16, written to `out` if given.
 
         `uniform` (B,) in [0, 1) places the crop; an utterance shorter than the crop is repeated.
+
+        Raises:
+            ValueError: an index that the corpus does not have, a place outside [0, 1), no sample,
+                `out` of another shape or type.
         """
+        index, uniform = self._checked(index), np.asarray(uniform)
+        if uniform.shape != index.shape or not ((uniform >= 0) & (uniform < 1)).all():
+            span = f"{uniform.min()} to {uniform.max()}" if uniform.size else "none"
+            raise ValueError(
+                f"places of crops have shape {uniform.shape} and lie from {span}, one in [0, 1) "
+                f"for each of {len(index)} utterances is needed"
+            )
+        if samples < 1:
+            raise ValueError(f"a crop of {samples} samples was asked for, at least 1 is needed")
         out = np.empty((len(index), samples), np.int16) if out is None else out
+        if out.shape != (len(index), samples) or out.dtype != np.int16:
+            raise ValueError(
+                f"crops were to be written to {out.dtype} of shape {out.shape}, expected int16 of "
+                f"shape {(len(index), samples)}"
+            )
         for row, (i, u) in enumerate(zip(index, uniform, strict=True)):
             begin, end = self.offsets[i], self.offsets[i + 1]
             if end - begin >= samples:
@@ -68,8 +92,33 @@ class Corpus:
                 out[row] = np.resize(self.samples[begin:end], samples)
         return out
 
+    def _checked(self, index: np.ndarray) -> np.ndarray:
+        """The training indices (B,), which numpy would count from the end where negative."""
+        index = np.asarray(index)
+        if index.ndim != 1 or not (np.issubdtype(index.dtype, np.integer) or index.size == 0):
+            raise ValueError(
+                f"training indices are {index.dtype} of shape {index.shape}, expected whole "
+                "numbers of shape (B,)"
+            )
+        if index.size and not (index.min() >= 0 and index.max() < len(self)):
+            raise ValueError(
+                f"training indices from {index.min()} to {index.max()} were asked of the corpus "
+                f"'{self.name}', they must lie in [0, {len(self)}): do they belong to another "
+                "corpus?"
+            )
+        return index
+
     def part(self, begin: int, end: int, name: str) -> "Corpus":
-        """Utterances `begin` to `end` without copying their audio, with labels from 0."""
+        """Utterances `begin` to `end` without copying their audio, with labels from 0.
+
+        Raises:
+            ValueError: no such range of utterances.
+        """
+        if not 0 <= begin < end <= len(self):
+            raise ValueError(
+                f"utterances {begin} to {end} were asked of the corpus '{self.name}', which has "
+                f"{len(self)}: expected 0 <= begin < end <= {len(self)}"
+            )
         offsets = self.offsets[begin : end + 1]
         return Corpus(
             name,
@@ -81,7 +130,16 @@ class Corpus:
         )
 
     def subset(self, index: np.ndarray, name: str | None = None) -> "Corpus":
-        """The utterances of `index` as a corpus of its own (audio is copied into memory)."""
+        """The utterances of `index` as a corpus of its own (audio is copied into memory).
+
+        Raises:
+            ValueError: no utterance, or an index that the corpus does not have.
+        """
+        index = self._checked(index)
+        if len(index) == 0:
+            raise ValueError(
+                f"no utterance was chosen of the corpus '{self.name}', at least 1 is needed"
+            )
         lengths = self.lengths[index]
         return Corpus(
             name or self.name,

@@ -5,6 +5,7 @@ chapter on real speech.
 """
 
 import hashlib
+import shutil
 import warnings
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from ssps_lib.corpora.packed import read_packed
 from ssps_lib.corpora.packer import kept_trials, pack
 from ssps_lib.corpora.sources import read_source
 from ssps_lib.corpora.splits import make_splits
-from ssps_lib.corpora.table import Table, cut_blocks, decide_splits, in_order
+from ssps_lib.corpora.table import Table, cut_blocks, decide_splits, in_order, missing_trials
 
 VERSION = 1  # of the packing: raise it when the same files give other samples
 
@@ -55,12 +56,12 @@ def open_folder(
     Raises:
         ValueError: everything that is wrong with the folder, all at once: missing root, no audio,
             wrong depth, files that are missing, empty, unreadable, truncated or shorter than half
-            a second, faults of the lists with their lines, too few speakers.
+            a second, faults of the lists with their lines, too few speakers, held-out speakers
+            without trials. Nothing is left on the disk then.
     """
+    _check_options(path, blocks, seed, dev_share, workers)
     if sessions not in ("as-is", "simulated"):
         raise ValueError(f"sessions '{sessions}' is unknown; choose 'as-is' or 'simulated'")
-    if not 0 < dev_share <= 0.4:
-        raise ValueError(f"dev_share is {dev_share}, a share above 0 and up to 0.4 is needed")
     table = read_source(Path(path)) if subsets is None else read_librispeech(Path(path), subsets)
     if blocks is not None:
         table.entries, table.lists = cut_blocks(table.entries, blocks), {}
@@ -71,27 +72,54 @@ def open_folder(
     if trials is not None and trials not in table.lists:
         known = ", ".join(table.lists) or "made trials"
         raise ValueError(f"'{path}' has no trial list '{trials}', only {known}")
-    simulate, settings = None, [VERSION, skip_faulty]
+    simulate, settings = None, list[float]([VERSION, skip_faulty])
     if sessions == "simulated":
         from ssps_lib.corpora import simulated
         from ssps_lib.corpora.sessions import Sessions
 
         simulate = Sessions(channel, seed)
         settings += [simulated.VERSION, channel, seed]
-    name = table.root.resolve().name
-    plan = digest(table, settings)
-    packing = {"plan": plan, "simulate": simulate, "skip_faulty": skip_faulty, "workers": workers}
-    folder = paths.home() / "corpora" / f"{name}-{plan}"
     if blocks is not None:
         table.lists = {}
     elif trials is not None:
         table.lists = {trials: table.lists[trials]}
+    require_trials(table)
+    name = table.root.resolve().name
+    plan = digest(table, settings)
+    packing = {"plan": plan, "simulate": simulate, "skip_faulty": skip_faulty, "workers": workers}
+    folder = paths.home() / "corpora" / f"{name}-{plan}"
     return open_table(table, name, folder, seed, **packing)
 
 
+def _check_options(path: object, blocks: object, seed: object, share: object, workers: object):
+    """ValueError for an option of another type, before the folder is read."""
+    if not isinstance(path, (str, Path)):
+        raise ValueError(f"the folder is {path!r}, expected a path as text or pathlib.Path")
+    whole = {"blocks": blocks, "seed": seed, "workers": workers}
+    for name, value in whole.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            raise ValueError(f"{name} is {value!r}, a whole number is needed")
+    if not (isinstance(share, (int, float)) and 0 < share <= 0.4):
+        raise ValueError(f"dev_share is {share!r}, a share above 0 and up to 0.4 is needed")
+
+
+def require_trials(table: Table) -> None:
+    """ValueError where nothing could be scored, before hours of packing.
+
+    Where lists or files have faults as well, those are reported first, all at once.
+    """
+    faults = [] if table.faults else missing_trials(table)
+    if faults:
+        raise ValueError(f"corpus '{table.root}' has {len(faults)} faults:\n{listed(faults)}")
+
+
 def open_table(table: Table, name: str, folder: Path, seed: int, **packing) -> Splits:
-    """Pack what a table names into `folder`, unless that was done before, and open it."""
-    if not folder.exists():
+    """Pack what a table names into `folder`, unless that was done before, and open it.
+
+    Where so many files are left out that nothing can be scored, the pack is removed again.
+    """
+    fresh = not folder.exists()
+    if fresh:
         pack(table, folder, name, **packing)
     elif table.faults:
         raise ValueError(
@@ -105,15 +133,25 @@ def open_table(table: Table, name: str, folder: Path, seed: int, **packing) -> S
         warnings.warn(
             f"{lost} trials of '{table.root}' name files that were left out", stacklevel=3
         )
-    return make_splits(packed, sound.bounds(), rows, seed)
+    try:
+        return make_splits(packed, sound.bounds(), rows, seed)
+    except ValueError:
+        if fresh:
+            shutil.rmtree(folder)
+        raise
 
 
 def digest(table: Table, settings: list) -> str:
-    """Twelve hexadecimal digits of the files, their sizes and the settings of the packing."""
+    """Twelve hexadecimal digits of the files and the settings of the packing.
+
+    A file counts as another one when its size or its time changes: sound that was edited in place
+    often keeps its size.
+    """
     value = hashlib.sha256(repr(settings).encode())
     for entry in table.entries:
         file = table.root / entry.file
-        size = file.stat().st_size if file.is_file() else -1
-        value.update(repr((entry, size)).encode())
+        found = file.stat() if file.is_file() else None
+        seen = (found.st_size, found.st_mtime_ns) if found else None
+        value.update(repr((entry, seen)).encode())
     value.update(repr(table.misplaced).encode())
     return value.hexdigest()[:12]

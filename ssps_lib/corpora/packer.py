@@ -28,8 +28,9 @@ from ssps_lib.corpora.packed import (
     write_samples,
 )
 from ssps_lib.corpora.table import Entry, Table
-from ssps_lib.corpora.workers import in_order, workers_for
+from ssps_lib.corpora.workers import DIED, in_order, workers_for
 
+PLAN = "plan.txt"  # the digest of files and settings, also of the finished folder
 SHARD = 512  # utterances, about 128 MB of VoxCeleb
 Simulate = Callable[[np.ndarray, str], np.ndarray]  # samples (T,) and key -> samples (T,)
 
@@ -118,27 +119,33 @@ def pack(
     shards = _begin(table, partial, plan, simulate)
     try:
         _write_missing(shards, f"packing {table.root.name}", workers)
+        notes = [shard.note() for shard in shards]
     except (OSError, BrokenProcessPool) as error:
         raise _stopped(error, shards, partial) from error
-    notes = [shard.note() for shard in shards]
     faulty = [*table.misplaced, *(fault for note in notes for fault in note["faults"])]
     faults = table.faults + ([] if skip_faulty else sorted(faulty))
+    if not faults and not any(note["kept"] for note in notes):
+        shutil.rmtree(partial)
+        raise ValueError(f"no file of '{table.root}' is sound:\n{listed(faulty)}")
     if faults:
         shutil.rmtree(partial)
         advice = "" if table.faults else "; skip_faulty=True leaves faulty files out"
         raise ValueError(
             f"corpus '{table.root}' has {len(faults)} faults{advice}:\n{listed(faults)}"
         )
-    _write_index(table, notes, partial, name, faulty)
-    _remove_torn(partial / "shards")
-    move_finished(partial, folder)
+    try:
+        _write_index(table, notes, partial, name, faulty)
+        _remove_torn(partial / "shards")
+        move_finished(partial, folder)
+    except OSError as error:
+        raise _stopped(error, shards, partial) from error
     _warn(table, notes, faulty)
 
 
 def _begin(table: Table, partial: Path, plan: str, simulate: Simulate | None) -> list[Shard]:
     partial.mkdir(parents=True, exist_ok=True)
-    note = partial / "plan.txt"
-    if not note.exists():
+    note = partial / PLAN
+    if not (note.exists() and note.read_text()):  # empty where the disk was full
         note.write_text(plan)
     if note.read_text() != plan:
         raise ValueError(
@@ -178,7 +185,7 @@ def _stopped(error: Exception, shards: list[Shard], partial: Path) -> OSError:
     done = sum(shard.is_finished() for shard in shards)
     cause = f"packing stopped: {error}"
     if isinstance(error, BrokenProcessPool):
-        cause = "a packing process died: too little memory, or a script without its main guard"
+        cause = f"packing stopped: {DIED}"
     elif getattr(error, "errno", None) == errno.ENOSPC:
         cause = f"the disk is full: {shutil.disk_usage(partial).free / 1e9:.1f} GB are free"
     number = getattr(error, "errno", None) or errno.EIO
@@ -189,8 +196,6 @@ def _stopped(error: Exception, shards: list[Shard], partial: Path) -> OSError:
 def _write_index(table: Table, notes: list[dict], partial: Path, name: str, faulty: list) -> None:
     """Write what makes the shards a corpus: names, labels, splits, trial lists, what was left."""
     kept = [table.entries[k * SHARD + i] for k, note in enumerate(notes) for i in note["kept"]]
-    if not kept:
-        raise ValueError(f"no file of '{table.root}' is sound:\n{listed(faulty)}")
     keys = [entry.key for entry in kept]
     speakers = labels(entry.speaker for entry in kept)
     recordings = labels(f"{entry.speaker}/{entry.recording}" for entry in kept)

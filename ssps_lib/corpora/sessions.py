@@ -6,6 +6,7 @@ on such a corpus must say "simulated sessions" (book chapter on real speech).
 """
 
 import hashlib
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -27,8 +28,9 @@ class Sessions:
     """
 
     def __init__(self, strength: float = 1.0, seed: int = 1) -> None:
-        if strength < 0:
-            raise ValueError(f"channel is {strength}, a strength of 0 or more is needed")
+        plain = isinstance(strength, (int, float)) and not isinstance(strength, bool)
+        if not (plain and 0 <= strength < math.inf):
+            raise ValueError(f"channel is {strength!r}, a strength of 0 or more is needed")
         self.strength, self.seed = strength, seed
         self.channel = lru_cache(maxsize=64)(self._make_channel)
 

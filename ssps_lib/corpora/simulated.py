@@ -430,6 +430,12 @@ def open_simulated(device: str = "cpu", **proportions) -> Splits:
             f"the simulated corpus has no proportion '{sorted(unknown)[0]}'; "
             f"known are {', '.join(Size.__dataclass_fields__)}"
         )
+    for proportion, value in proportions.items():
+        kind = type(getattr(Size, proportion))
+        plain = isinstance(value, (kind, int)) and not isinstance(value, bool)
+        if not (plain and math.isfinite(value)):
+            kinds = {int: "a whole number", float: "a finite number"}
+            raise ValueError(f"{proportion} is {value!r}, {kinds[kind]} is needed")
     size = Size(**proportions)
     for proportion, least in LEAST.items():
         if getattr(size, proportion) < least:
@@ -449,6 +455,7 @@ def open_simulated(device: str = "cpu", **proportions) -> Splits:
 LEAST = {
     "speakers": 1, "recordings": 1, "utterances": 1, "seconds": 0.5,
     "dev_speakers": 2, "test_speakers": 2, "test_recordings": 2,
+    "traits": 0, "channel": 0, "drift": 0, "seed": 0,
 }  # fmt: skip
 VERSION = 1  # of the rendering: raise it when the same proportions sound different
 

@@ -67,13 +67,20 @@ def make_splits(packed: Corpus, bounds: Bounds, rows: np.ndarray | None, seed: i
             beyond the test split (VoxCeleb1-E and -H), the test utterances do so as well.
 
     Raises:
-        ValueError: an empty split; no speaker of a held-out split has two recordings.
+        ValueError: an empty split; no speaker of a held-out split has two recordings; trials of
+            one kind only.
     """
     empty = [split for split in ("train", "dev", "test") if bounds[split][0] == bounds[split][1]]
     if empty:
         raise ValueError(f"no {empty[0]} utterance of '{packed.name}' is left: mend its files")
     begin, end = bounds["test"]
-    if rows is not None and len(rows):
+    if rows is not None:
+        kinds = len(set(rows[:, 0]))
+        if kinds < 2:
+            raise ValueError(
+                f"the {len(rows):,} trials of '{packed.name}' that are left have {kinds} of the "
+                "labels 0 and 1, both are needed: mend the files that were left out"
+            )
         begin, end = min(begin, rows[:, 1:].min()), max(end, rows[:, 1:].max() + 1)
     test = packed.part(begin, end, f"{packed.name} test")
     train, dev = (

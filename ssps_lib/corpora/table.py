@@ -215,6 +215,32 @@ def decide_splits(table: Table, share: float) -> None:
         read_list(table, listed, "trials", files, table.bounds()["test"][0])
 
 
+def missing_trials(table: Table) -> list[str]:
+    """Why held-out speakers could not be scored: faults that files alone do not show.
+
+    Args:
+        table: with its splits decided and its lists read.
+    """
+    faults = []
+    for split in ("dev", "test"):
+        if split == "test" and table.lists:
+            continue
+        recordings = defaultdict(set)
+        for entry in table.of_split(split):
+            recordings[entry.speaker].add(entry.recording)
+        if not any(len(names) > 1 for names in recordings.values()):
+            faults.append(
+                f"{table.root.name} {split}: no speaker has two recordings, no target trial can "
+                "cross recordings; blocks=4 with sessions='simulated' makes recordings"
+            )
+        elif len(recordings) == 1:
+            faults.append(
+                f"{table.root.name} {split}: all utterances are of one speaker, there is no "
+                "non-target trial; hold out more speakers"
+            )
+    return faults
+
+
 def in_order(entries: Iterable[Entry]) -> list[Entry]:
     """The entries by split, speaker, recording and file, which are their training indices."""
     return sorted(
@@ -226,6 +252,8 @@ def in_order(entries: Iterable[Entry]) -> list[Entry]:
 def read_list(table: Table, file: Path, name: str, files: Sequence[str], begin: int) -> None:
     """Read a trial list of `files`, the names of the entries from `begin` on."""
     rows, faults = parse_trials(file, files)
+    if not faults and len(set(rows[:, 0])) == 1:
+        faults = [f"{file.name}: all {len(rows):,} trials have label {rows[0, 0]}, both are needed"]
     table.faults += faults
     rows[:, 1:] += begin
     table.lists[name] = rows

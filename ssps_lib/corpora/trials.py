@@ -80,13 +80,27 @@ def make_trials(
         targets_per_speaker: number of target trials of each speaker, or all of them if fewer.
 
     Raises:
-        ValueError: no speaker has two recordings.
+        ValueError: labels of other lengths; no target asked for; no speaker has two recordings, or
+            there is only one, so that one kind of trial is missing.
     """
+    speakers, recordings = np.asarray(speakers), np.asarray(recordings)
+    if speakers.ndim != 1 or speakers.shape != recordings.shape:
+        raise ValueError(
+            f"labels of speakers have shape {speakers.shape} and of recordings "
+            f"{recordings.shape}, one of each for every utterance is needed"
+        )
+    if not isinstance(targets_per_speaker, (int, np.integer)) or targets_per_speaker < 1:
+        raise ValueError(
+            f"targets_per_speaker is {targets_per_speaker!r}, a whole number of at least 1 is "
+            "needed: without targets there is nothing to score"
+        )
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(speakers == speaker) for speaker in np.unique(speakers)]
-    first, second = _target_pairs(members, recordings)
+    first, second = _target_pairs(members, recordings) if members else ((), ())
     if len(first) == 0:
         raise ValueError("no speaker has two recordings: no target trial can cross recordings")
+    if len(members) == 1:
+        raise ValueError("all utterances are of one speaker: there is no non-target trial")
     shuffled = rng.permutation(len(first))
     order = shuffled[np.argsort(speakers[first[shuffled]], kind="stable")]
     grouped = speakers[first[order]]

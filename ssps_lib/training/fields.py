@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from ssps_lib.augmentation import POLICIES
 
@@ -21,6 +22,7 @@ CHOICES = {
     "precision": ("no", "bf16"),
     "candidates": ("queue", "cluster"),
 }
+NAMES = ("framework", "encoder", "positives")
 OPTIONS = ("corpus_options", "framework_options", "encoder_options")
 
 
@@ -36,6 +38,8 @@ def check(values: Mapping[str, object]) -> None:
             _check_number(name, value)
         if name in CHOICES and value not in CHOICES[name]:
             raise ValueError(f"{name} '{value}' is unknown; choose one of {CHOICES[name]}")
+        if name in NAMES and not isinstance(value, str):
+            raise ValueError(f"{name} is {value!r}, a name as text is needed")
         if name in OPTIONS:
             _check_options(name, value)
     if not (isinstance(values.get("corpus", "simulated"), str) and values.get("corpus", "?")):
@@ -44,7 +48,7 @@ def check(values: Mapping[str, object]) -> None:
         )
 
 
-def _check_number(name: str, value: object) -> None:
+def _check_number(name: str, value: Any) -> None:
     plain = isinstance(value, (int, float)) and not isinstance(value, bool)
     if name in WHOLE:
         if not isinstance(value, int) or not plain:

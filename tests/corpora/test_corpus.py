@@ -51,6 +51,23 @@ def test_crops_equal_slices_by_hand(lengths, picks, samples):
         assert row.tolist() == expected
 
 
+@given(
+    lengths=st.lists(st.integers(1, 30), min_size=1, max_size=5),
+    wrong=st.one_of(st.integers(-9, -1), st.integers(5, 20)),
+    samples=st.integers(1, 40),
+)
+def test_no_crop_of_an_utterance_that_is_not_there(lengths, wrong, samples):
+    corpus = in_memory(*lengths)
+    out = np.full((2, samples), 7, np.int16)
+    with pytest.raises(ValueError, match=f"they must lie in .0, {len(lengths)}"):
+        corpus.crops(np.array([0, wrong]), np.zeros(2), samples, out)
+    assert (out == 7).all()
+    with pytest.raises(ValueError, match="must lie in"):
+        corpus.audio(wrong)
+    with pytest.raises(ValueError, match="must lie in"):
+        corpus.subset(np.array([0, wrong]))
+
+
 def test_every_position_of_a_crop_is_as_likely():
     corpus = in_memory(10)
     uniform = (np.arange(700) + 0.5) / 700

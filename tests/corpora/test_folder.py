@@ -92,6 +92,16 @@ def test_a_changed_folder_is_packed_again(tree):
     assert total[1] - total[0] == round(0.3 * 16_000)
 
 
+def test_a_file_edited_in_place_is_packed_again(tree):
+    """Its size stays, as when a recording is denoised or made louder."""
+    before = open_folder(tree)
+    file = tree / before.train.keys[0]
+    sound, rate = soundfile.read(file)
+    soundfile.write(file, 0.5 * sound, rate)
+    after = open_folder(tree)
+    assert np.abs(after.train.audio(0) - 0.5 * before.train.audio(0)).max() <= 1
+
+
 @pytest.mark.parametrize("extension", ["flac", "ogg", "mp3"])
 def test_other_formats(tmp_path, extension):
     path = write(tmp_path, "s/r/u", extension)
@@ -323,12 +333,48 @@ def test_too_few_speakers(tree):
     assert "wrong depth" in faults_of(tree)
 
 
-def test_one_recording_each_cannot_make_trials(tree):
+def test_one_recording_each_cannot_make_trials(tree, home):
     for s in range(10):
         shutil.rmtree(tree / f"s{s}/r1")
-    assert "no speaker has two recordings" in faults_of(tree)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ssps_lib.corpora.packer.read_audio", None)  # before anything is packed
+        message = faults_of(tree)
+    assert "tree dev: no speaker has two recordings" in message
+    assert "tree test: no speaker has two recordings" in message
+    assert not home.exists()
     blocks = open_folder(tree, blocks=2)
     assert len(blocks.test_trials) > 0
+
+
+def test_one_test_speaker_without_a_list_cannot_make_trials(lists, home):
+    (lists / "trials.txt").unlink()
+    rows = (lists / "test.csv").read_text().splitlines()
+    (lists / "test.csv").write_text("\n".join(row for row in rows if "s8" not in row))
+    assert len(open_folder(lists).test_trials) > 0
+    shutil.rmtree(home)
+    (lists / "test.csv").write_text("\n".join(rows[:5]))  # s7 alone
+    assert "tree test: all utterances are of one speaker" in faults_of(lists)
+    assert not home.exists()
+
+
+def test_a_list_of_targets_only_is_a_fault(lists):
+    (lists / "trials.txt").write_text("1 s7/r0/u0.wav s7/r1/u1.wav\n" * 2)
+    assert "trials.txt: all 2 trials have label 1, both are needed" in faults_of(lists)
+
+
+def test_a_pack_that_cannot_be_scored_is_removed(lists, home):
+    (lists / "s7/r1/u1.wav").write_bytes(b"")  # of the only target
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match=r"2 trials .* have 1 of the"):
+        open_folder(lists, skip_faulty=True)
+    assert_no_pack(home)
+
+
+def test_a_folder_without_any_sound_file_leaves_nothing(tree, home):
+    for file in tree.rglob("*.wav"):
+        file.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"no file of .* is sound"):
+        open_folder(tree, skip_faulty=True)
+    assert_no_pack(home)
 
 
 def test_unknown_options(tree):
@@ -340,7 +386,7 @@ def test_unknown_options(tree):
         open_folder(tree, dev_share=0.5)
     with pytest.raises(ValueError, match="channel is -1"):
         open_folder(tree, sessions="simulated", channel=-1)
-    with pytest.raises(TypeError, match="block"):
+    with pytest.raises(ValueError, match="has no option 'block'; known are sessions, blocks"):
         open_corpus(str(tree), block=2)
 
 

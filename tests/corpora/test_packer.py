@@ -1,6 +1,7 @@
 """Packing: the same bytes however it is done, after a kill and after a full disk."""
 
 import errno
+import os
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 from hypothesis import given
@@ -19,6 +21,7 @@ from ssps_lib.corpora.packed import verify
 from ssps_lib.corpora.packer import pack
 from ssps_lib.corpora.shards import Shards
 from ssps_lib.corpora.table import decide_splits, read_table
+from ssps_lib.corpora.workers import in_order, workers_for
 
 FILES, SHARD = 24, 7  # in shards of 7, 7, 7 and 3
 
@@ -192,8 +195,58 @@ def test_a_process_that_died_is_reported(tree, tmp_path, monkeypatch):
         raise BrokenProcessPool("A process in the process pool was terminated abruptly")
 
     monkeypatch.setattr(packer, "_write_missing", died)
-    with pytest.raises(OSError, match=r"a packing process died: .*; 0 of 4 shards are finished"):
+    with pytest.raises(OSError, match=r"a process died, .*; 0 of 4 shards are finished"):
         pack_tree(tree, tmp_path / "packed")
+
+
+def test_a_full_disk_at_the_start_or_the_end(tree, tmp_path, expected, monkeypatch):
+    folder = tmp_path / "packed"
+    partial_of(folder).mkdir()
+    (partial_of(folder) / "plan.txt").write_text("")  # all that went onto the disk
+
+    def write_index(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(packer, "write_index", write_index)
+    with pytest.raises(OSError, match=r"the disk is full: .*; 4 of 4 shards are finished"):
+        pack_tree(tree, folder)
+    monkeypatch.undo()
+    monkeypatch.setattr(packer, "SHARD", SHARD)
+    pack_tree(tree, folder)
+    assert contents(folder) == expected
+
+
+ORPHANS = """
+import sys, time
+from ssps_lib.corpora.workers import in_order
+
+def wait(number):
+    print(number, flush=True)
+    time.sleep(3600)
+
+if __name__ == "__main__":
+    list(in_order(wait, range(2), 2))
+"""
+
+
+def test_processes_end_when_the_one_that_started_them_is_killed(tmp_path):
+    (tmp_path / "pack.py").write_text(ORPHANS)
+    starter = subprocess.Popen([sys.executable, tmp_path / "pack.py"], stdout=subprocess.PIPE)
+    told = {starter.stdout.readline() for _ in range(2)}  # both are at work
+    assert told == {b"0\n", b"1\n"}
+    workers = psutil.Process(starter.pid).children()
+    assert len(workers) >= 2
+    starter.kill()
+    starter.wait()
+    _, alive = psutil.wait_procs(workers, timeout=900)
+    assert alive == []
+
+
+def test_a_process_that_dies_is_no_endless_wait():
+    with pytest.raises(BrokenProcessPool):
+        list(in_order(os._exit, [3, 3, 3], 2))
+    with pytest.raises(ValueError, match="workers is 0, at least 1"):
+        workers_for(3, 0)
 
 
 def test_a_partial_folder_of_other_settings_is_refused(tree, tmp_path):

@@ -29,6 +29,10 @@ def test_agrees_with_all_pairs(labels, most, seed):
         with pytest.raises(ValueError, match="no speaker has two recordings"):
             make_trials(speakers, recordings, most, seed)
         return
+    if not others:
+        with pytest.raises(ValueError, match="all utterances are of one speaker"):
+            make_trials(speakers, recordings, most, seed)
+        return
     trials = make_trials(speakers, recordings, most, seed)
     rows = list(zip(trials.first.tolist(), trials.second.tolist(), strict=True))
     targets = {p for p, label in zip(rows, trials.labels, strict=True) if label == 1}
