@@ -45,7 +45,7 @@ def main() -> None:
         run_all(read_config(arguments.config), arguments.processes)
     except KeyboardInterrupt as error:
         raise SystemExit(str(error) or "interrupted") from None
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         raise SystemExit(f"error: {error}") from None
 
 

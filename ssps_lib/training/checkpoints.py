@@ -146,7 +146,7 @@ def find(folder: Path) -> Path | None:
     Raises:
         ValueError: none of the checkpoints is whole.
     """
-    faults = []
+    faults: list[str] = []
     for candidate in (folder, _old(folder)):
         if not candidate.exists():
             continue

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from ssps_lib.corpora import SAMPLE_RATE, Corpus, Splits, open_corpus
 from ssps_lib.distributed import all_reduce_mean, gather, synchronise_norms
 from ssps_lib.encoders.checkpoints import save_encoder
 from ssps_lib.frameworks import collapse
-from ssps_lib.training import checkpoints, signals
+from ssps_lib.training import checkpoints, signals, tracking
 from ssps_lib.training.config import RunConfig
 from ssps_lib.training.feeder import Feeder
 from ssps_lib.training.fields import check_batch
@@ -116,6 +117,8 @@ class Trainer:
         self.minutes = checkpoint_minutes() if minutes is None else minutes
         self.accelerator = Accelerator(
             mixed_precision=config.precision,
+            log_with=tracking.asked_for(),
+            project_dir=folder,
             kwargs_handlers=[
                 DistributedDataParallelKwargs(broadcast_buffers=False),
                 InitProcessGroupKwargs(timeout=PATIENCE),
@@ -131,7 +134,8 @@ class Trainer:
         self._build_model()
         self._build_positives()
         self.feeder = self._build_feeder()
-        self.epoch, self.metrics = config.first_epoch, []
+        self.epoch = config.first_epoch
+        self.metrics: list[dict[str, float]] = []
         self.progress, self.notice = Progress(), signals.Notice()
         self._restore(parent)
 
@@ -183,7 +187,7 @@ class Trainer:
 
     def _build_sampler(self) -> positives.PositiveSampler:
         config, kind = self.config, self.config.positives
-        options = {}
+        options: dict[str, Any] = {}
         if kind == "supervised":
             options = {"speakers": self.corpus.speakers, "recordings": self.corpus.recordings}
         elif kind == "ssps-nn":
@@ -253,7 +257,7 @@ class Trainer:
             DivergedError: a loss or an embedding is not finite.
         """
         self.saved_at = time.perf_counter()
-        with signals.noticed() as self.notice:
+        with signals.noticed() as self.notice, tracking.tracked(self.accelerator, self.metrics):
             if self.bootstraps and self._at_the_start:
                 self.fill_queues()
             while self.epoch < self.config.last_epoch:
@@ -265,6 +269,7 @@ class Trainer:
                 if self.accelerator.is_main_process:
                     collapse.warn(values, self.epoch)
                 self._save()
+                tracking.track(self.accelerator, self.metrics[-1])
                 if any(self._together(self.notice.number is not None)):
                     raise self.notice.error(f"after epoch {self.epoch}")
 
@@ -493,7 +498,7 @@ class Trainer:
         parts = self._parts()
         if self.accelerator.is_main_process:
             optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
-            state = {"epoch": self.epoch, "step": self.progress.step}
+            state: dict[str, Any] = {"epoch": self.epoch, "step": self.progress.step}
             state |= {"seconds": self.progress.seconds, "metrics": self.metrics}
             checkpoints.save(self.folder / "checkpoint", self.framework, optimizer, parts, state)
         self.accelerator.wait_for_everyone()

@@ -14,7 +14,7 @@ import numpy as np
 from ssps_lib import paths, scorer
 from ssps_lib.corpora import open_corpus
 from ssps_lib.encoders.checkpoints import load_encoder, save_encoder
-from ssps_lib.training import checkpoints, lock, record
+from ssps_lib.training import checkpoints, lock, record, tracking
 from ssps_lib.training.config import RunConfig, with_seed
 from ssps_lib.training.fields import check_batch
 
@@ -105,6 +105,7 @@ def run(config: RunConfig, num_processes: int = 1, use_record: bool = True) -> R
 
     Raises:
         ValueError: what cannot be trained, before anything is written.
+        ModuleNotFoundError: the package of `$SSPS_TRACKER` is not installed.
     """
     if not isinstance(config, RunConfig):
         raise ValueError(f"config is {config!r}, expected a RunConfig: see training.from_dict")
@@ -112,6 +113,7 @@ def run(config: RunConfig, num_processes: int = 1, use_record: bool = True) -> R
     if done is not None:
         return done
     check_batch(config.batch_size, num_processes)
+    tracking.asked_for()
     if config.start_from is not None:
         _check(config)
         run(config.start_from, num_processes, use_record=False)
