@@ -1,0 +1,138 @@
+"""What SSPS adds to an iteration: pos(i) of a mini-batch, with the accuracies that are observed.
+
+Ours is vectorised over the mini-batch. The obvious implementation does what systems in use do: one
+anchor after another, a mask over the queue, a multinomial draw, and labels looked up one at a time.
+Nearest neighbours (SSPS-NN) are also compared with faiss' exact search. One thread.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from measuring import compare, library, main, row
+from torch import Tensor
+
+from ssps_lib import analysis, positives
+from ssps_lib.positives.clustering import nearest_clusters
+
+B, D, WINDOW = 256, 512, 50
+SIZES = ((10_000, 250), (100_000, 2_500), (1_092_009, 25_000))  # N, K = |Q'|
+BATCHES = (32, 64, 128, 256, 512)
+NEIGHBORS = (10_000, 100_000, 1_092_009)
+
+
+class Case:
+    """Clusters, a queue of positives and labels of N utterances, drawn at random."""
+
+    def __init__(self, n: int, k: int) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.n, self.k = n, k
+        self.speakers = torch.randint(max(2, n // 180), (n,), generator=generator).numpy()
+        self.recordings = torch.randint(max(2, n // 7), (n,), generator=generator).numpy()
+        self.queue = positives.Queue(n, (D,), size=k)
+        self.queue[torch.randperm(n, generator=generator)[:k]] = torch.randn(k, D)
+        self.sampler = positives.Clustering(k, window=1)
+        centroids = F.normalize(torch.randn(k, D, generator=generator), dim=1)
+        count = min(k, 2000)  # of neighbours that are searched; the rest are drawn
+        near = torch.randint(k, (k, 1), generator=generator)
+        near[:count] = nearest_clusters(centroids[:count], torch.ones(count, dtype=torch.bool), 1)
+        state = {"centroids": centroids, "neighbors": near}
+        state["assignments"] = torch.randint(k, (n,), generator=generator)
+        self.sampler.load_state_dict(state, self.queue)
+        self.observer = analysis.PositiveObserver(self.speakers, self.recordings)
+
+    def batch(self, size: int) -> Tensor:
+        """Training indices of a mini-batch."""
+        return torch.randperm(self.n, generator=torch.Generator().manual_seed(2))[:size]
+
+    def vectorised(self, index: Tensor, z: Tensor) -> None:
+        """An iteration of the library."""
+        pos = self.sampler.sample(index, self.queue)
+        rows = self.sampler.retrieve(pos, self.queue)
+        torch.where((pos >= 0)[:, None], rows, z)
+        self.observer.update(index, pos)
+        self.queue[index] = z
+
+    def one_at_a_time(self, index: Tensor, z: Tensor) -> None:
+        """The same by a loop over the anchors."""
+        assignments, neighbors = self.sampler.assignments, self.sampler.neighbors
+        held, z = self.queue.indices, z.clone()
+        right = []
+        for place, i in enumerate(index):
+            near = neighbors[assignments[i].item()]
+            chosen = near[torch.randint(len(near), (1,)).item()].item()
+            slots = (assignments[held] == chosen).nonzero()[:, 0]
+            slots = slots[held[slots] != i]
+            if len(slots) == 0:
+                continue
+            slot = slots[torch.multinomial(torch.ones(len(slots)), 1).item()].item()
+            z[place] = self.queue.values[slot]
+            other, own = held[slot].item(), i.item()
+            same = (self.speakers[own] == self.speakers[other],
+                    self.recordings[own] == self.recordings[other])  # fmt: skip
+            right.append(same)
+        self.queue[index] = z
+        np.mean(right, axis=0)
+
+
+def measure_clustering(case: Case, size: int, quick: bool) -> dict:
+    """An iteration of SSPS-Clustering."""
+    index, z = case.batch(size), torch.randn(size, D)
+    taken = compare(
+        {
+            "ours": lambda: case.vectorised(index, z),
+            "one at a time": lambda: case.one_at_a_time(index, z),
+        },
+        2 if quick else 9, items=size,
+    )  # fmt: skip
+    return row({"N": case.n, "K": case.k, "B": size}, taken, "ours")
+
+
+def measure_neighbors(n: int, quick: bool) -> dict:
+    """The nearest neighbours of a mini-batch among all references."""
+    reference = positives.Queue(n, (D,))
+    reference.values[:] = F.normalize(torch.randn(n, D), dim=1)
+    everyone = torch.arange(n)
+    reference.indices[:] = reference._slots[:-1] = everyone
+    sampler = positives.NearestNeighbors(window=WINDOW)
+    sampler.refresh(reference)
+    size = min(B, n)
+    index = torch.randperm(n)[:size]
+    count = min(8, size)
+
+    def loop() -> None:
+        for i in index[:count]:
+            scores = reference.values @ reference.values[i]
+            scores[i] = -torch.inf
+            near = scores.topk(WINDOW).indices
+            near[torch.randint(WINDOW, (1,)).item()].item()
+
+    works = {"ours": lambda: sampler.sample(index, reference), "one at a time": loop}
+    faiss = library("faiss")
+    if faiss and n <= 200_000:  # its index is a second copy of all references
+        faiss.omp_set_num_threads(torch.get_num_threads())
+        search = faiss.IndexFlatIP(D)
+        search.add(reference.values.numpy())
+        queries = reference.values[index].numpy()
+        works["faiss"] = lambda: search.search(queries, WINDOW + 1)
+    taken = compare(works, 1 if quick else 3, items=size, shares={"one at a time": count / size})
+    operations = {"operations": 2 * size * n * D, "bytes": 4 * n * D}
+    return row({"N": n, "B": size}, taken, "ours", **operations)
+
+
+def measure(quick: bool) -> dict:
+    """All sizes of N and K at the paper's B, and all B at the largest N."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # beside the training, which has the others
+    cases = [Case(n, k) for n, k in (((2_000, 50),) if quick else SIZES)]
+    rows = [measure_clustering(case, B, quick) for case in cases]
+    for size in (16,) if quick else BATCHES:
+        if size != B:
+            rows.append(measure_clustering(cases[-1], size, quick))
+    del cases
+    torch.set_num_threads(threads)
+    sizes = (1_000,) if quick else NEIGHBORS
+    return {"clustering": rows, "nearest neighbours": [measure_neighbors(n, quick) for n in sizes]}
+
+
+if __name__ == "__main__":
+    main("sampling", measure, __doc__)

@@ -1,0 +1,57 @@
+"""All benchmarks, one after another, each in a process of its own: `make bench`.
+
+They compare the library with the obvious implementation and with the best library at hand; see
+`measuring.py`.
+
+    python tests/benchmarks/run.py                            # the table
+    python tests/benchmarks/run.py --folder book/records      # also stored, for book chapter 15
+    python tests/benchmarks/run.py kmeans sampling --quick    # some of them, at tiny sizes
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SCRIPTS = {
+    "scoring": "trial_scoring.py",
+    "sampling": "positive_sampling.py",
+    "step": "training_step.py",
+    "kmeans": "kmeans_clusters.py",
+    "processes": "two_processes.py",
+    "feeding": "feeding.py",
+}
+
+
+def command(name: str, quick: bool, folder: Path | None) -> list[str]:
+    """The command line of a benchmark."""
+    out = [sys.executable, str(HERE / SCRIPTS[name])]
+    if quick:
+        out += ["--utterances", "64", "--batch", "32"] if name == "feeding" else ["--quick"]
+    if folder is not None:  # feeding is older, and chapter 10 knows its record by that name
+        out += ["--json", str(folder / f"{'' if name == 'feeding' else 'bench-'}{name}.json")]
+    return out
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(SCRIPTS))
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that they run")
+    parser.add_argument("--folder", type=Path, help="where the JSON files go")
+    options = parser.parse_args()
+    unknown = sorted(set(options.names) - set(SCRIPTS))
+    if unknown:
+        parser.error(f"no benchmark is called '{unknown[0]}': choose from {', '.join(SCRIPTS)}")
+    failed = []
+    for name in options.names or SCRIPTS:
+        print(f"-- {name}", flush=True)
+        if subprocess.run(command(name, options.quick, options.folder)).returncode:
+            failed.append(name)
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""A training step of SimCLR, SSL and SSPS, with the paper's encoders.
+
+The obvious step encodes both views one after another with gradient, in float32 and PyTorch's
+default layout, and, for SSPS, a reference frame. Ours leaves out what nobody needs, and is then
+asked for more: channels-last convolutions (Fast ResNet-34, always), bfloat16 (`precision="bf16"`),
+and with `--compile` also `torch.compile`. SSPS is measured twice: `served`, where the queue gives
+all positives, so that the second view needs no gradient, and `partly`, where some anchors keep
+their own. `cosine` compares the gradient with that of the obvious step.
+"""
+
+import sys
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from measuring import compare, main, row
+from torch import Tensor
+
+from ssps_lib import encoders, losses
+from ssps_lib.frameworks import SimCLR
+
+RATE = 16_000
+ENCODERS = {"fast_resnet34": (8, 16, 32, 64), "ecapa_tdnn": (8, 16, 32)}  # mini-batches B
+NARROW = {"fast_resnet34": {"channels": 8}, "ecapa_tdnn": {"channels": 16}}
+COMPILE = "--compile" in sys.argv
+if COMPILE:
+    sys.argv.remove("--compile")
+
+
+def default_layout(encoder: torch.nn.Module) -> Callable[[Tensor], Tensor]:
+    """Fast ResNet-34 without channels-last, which the library always uses; others as they are."""
+    if encoder.name != "fast_resnet34":
+        return encoder
+
+    def forward(waveform: Tensor) -> Tensor:
+        x = encoder.bn(encoder.conv(encoder.features(waveform)[:, None])).relu()
+        x = encoder.block4(encoder.block3(encoder.block2(encoder.block1(x))))
+        return encoder.fc(encoder.pooling(x.mean(2)))
+
+    return forward
+
+
+class Case:
+    """One encoder, its optimiser, and the frames and queue rows of a mini-batch."""
+
+    def __init__(self, name: str, size: int, options: dict) -> None:
+        torch.manual_seed(0)
+        self.encoder = encoders.build(name, **options)
+        self.framework = SimCLR(self.encoder)
+        self.plain = default_layout(self.encoder)
+        self.optimizer = torch.optim.Adam(self.encoder.parameters())
+        self.views = [0.1 * torch.randn(size, 2 * RATE) for _ in range(2)]
+        self.long = 0.1 * torch.randn(size, 4 * RATE)
+        self.rows = F.normalize(torch.randn(size, self.encoder.dim), dim=1)
+        self.everyone = torch.ones(size, dtype=torch.bool)
+        self.some = torch.arange(size) % 8 < 5  # 62 % served, as published with |Q'| = K
+
+    def update(self, loss: Tensor) -> None:
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+
+    def reference(self, encode: Callable[[Tensor], Tensor]) -> None:
+        self.encoder.eval()
+        with torch.no_grad():
+            encode(self.long)
+        self.encoder.train()
+
+    def obvious(self, found: Tensor | None) -> None:
+        """Both views with gradient, default layout, float32."""
+        z, z_pos = (self.plain(view) for view in self.views)
+        if found is not None:
+            z_pos = torch.where(found[:, None], self.rows, z_pos)
+        self.update(losses.nt_xent(z, z_pos, 0.03))
+        if found is not None:
+            self.reference(self.plain)
+
+    def ours(self, found: Tensor | None, bf16: bool = False) -> None:
+        """A step as `ssps_lib.training` makes it."""
+        gradient = found is None or not bool(found.all())
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            z, z_pos = self.framework(self.views, positive_gradient=gradient)
+            if found is not None:
+                z_pos = self.framework.substitute(z_pos, self.rows, found)
+            loss = self.framework.loss(z, z_pos)
+        self.update(loss)
+        if found is not None:
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                self.reference(self.encoder)
+
+    def gradient(self, step: Callable[[], None]) -> Tensor:
+        """The gradient (P,) of one step from the present weights, which stay as they are."""
+        before = {k: v.clone() for k, v in self.encoder.state_dict().items()}
+        update, self.update = self.update, lambda loss: loss.backward()
+        self.optimizer.zero_grad()
+        step()
+        self.update = update
+        self.encoder.load_state_dict(before)
+        return torch.cat([p.grad.flatten() for p in self.encoder.parameters()])
+
+
+def measure_step(name: str, size: int, phase: str, options: dict, repeats: int) -> dict:
+    """One encoder, mini-batch size and phase (SSL, served or partly)."""
+    case = Case(name, size, options)
+    found = {"SSL": None, "served": case.everyone, "partly": case.some}[phase]
+    works = {
+        "obvious": lambda: case.obvious(found),
+        "ours": lambda: case.ours(found),
+        "ours, bf16": lambda: case.ours(found, bf16=True),
+    }
+    target = case.gradient(works["obvious"])
+    cosines = {k: float(F.cosine_similarity(case.gradient(w), target, 0)) for k, w in works.items()}
+    if COMPILE:
+        fast = Case(name, size, options)
+        fast.encoder.represent = torch.compile(fast.encoder.represent, dynamic=False)
+        works["ours, bf16, compiled"] = lambda: fast.ours(found, bf16=True)
+        works["ours, compiled"] = lambda: fast.ours(found)
+    taken = compare(works, repeats, items=size)
+    for work, cosine in cosines.items():
+        taken[work]["cosine"] = cosine
+    return row({"B": size}, taken, "ours, bf16", encoder=name, phase=phase)
+
+
+def measure(quick: bool) -> dict:
+    """Both encoders; SSPS at their usual mini-batch only."""
+    rows = {}
+    for name, sizes in ENCODERS.items():
+        options = NARROW[name] if quick else {}
+        repeats = 1 if quick else 5 if name == "fast_resnet34" else 3
+        found = rows[name] = []
+        for size in (4,) if quick else sizes:
+            for phase in ("SSL", "served", "partly") if quick or size == 32 else ("SSL",):
+                found.append(measure_step(name, size, phase, options, repeats))
+    return rows
+
+
+if __name__ == "__main__":
+    main("step", measure, __doc__)
