@@ -45,7 +45,9 @@ class FastResNet34(Encoder):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def represent(self, features: Tensor) -> Tensor:
-        x = self.bn(self.conv(features[:, None])).relu()  # (B, c, mels/2, frames)
+        x = self.conv(features[:, None])
+        x = x.contiguous(memory_format=torch.channels_last)  # in which convolutions are fast
+        x = self.bn(x).relu()  # (B, c, mels/2, frames)
         x = self.block4(self.block3(self.block2(self.block1(x))))  # (B, 8c, mels/8, frames/4)
         return self.fc(self.pooling(x.mean(2)))
 

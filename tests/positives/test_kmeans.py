@@ -81,6 +81,28 @@ def test_a_generator_decides_and_half_precision_agrees():
     assert torch.equal(full[0], half[0]) and half[1].dtype == torch.float32
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+def test_the_largest_similarity_is_the_first_of_equal_ones(dtype):
+    drawn = torch.randn(200, 30, generator=torch.Generator().manual_seed(0))
+    for values in (drawn, -drawn.abs() - 1, (2 * drawn).round() + 0.5, torch.ones(3, 4)):
+        similarity = values.to(dtype)
+        before = similarity.clone()
+        assert torch.equal(module._largest(similarity), before.argmax(dim=1))
+        assert torch.equal(similarity, before)
+
+
+def test_half_precision_products_lose_no_similarity():
+    generator = torch.Generator().manual_seed(0)
+    means = F.normalize(torch.randn(30, 64, generator=generator), dim=1)
+    noise = 0.1 * torch.randn(3000, 64, generator=generator)
+    x = F.normalize(means[torch.arange(3000) % 30] + noise, dim=1)
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        assignments, centroids = kmeans(x, 40, initial=x[:40], dtype=dtype)
+        found.append(float((x * centroids[assignments]).sum(dim=1).mean()))
+    assert found[1] == pytest.approx(found[0], rel=0.005)
+
+
 def test_bad_input_is_named():
     with pytest.raises(ValueError, match="K=5"):
         kmeans(torch.randn(4, 2), 5)
