@@ -9,13 +9,17 @@ import functools
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
 def _full_precision(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Half-precision tensors become float32 and autocast is off inside the function."""
+    """Half-precision tensors become float32 and autocast is off inside the function.
+
+    What should be a tensor and is a list, an array or nothing is refused.
+    """
 
     def full(x):
         half = isinstance(x, Tensor) and x.dtype in (torch.float16, torch.bfloat16)
@@ -23,6 +27,12 @@ def _full_precision(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     @functools.wraps(function)
     def wrapper(*args, **options):
+        for x in (*args, *options.values()):
+            if x is None or isinstance(x, (list, tuple, np.ndarray)):
+                raise ValueError(
+                    f"{function.__name__} was given {x!r:.60}, expected tensors: make one with "
+                    "torch.as_tensor."
+                )
         tensors = [x for x in (*args, *options.values()) if isinstance(x, Tensor)]
         device = tensors[0].device.type if tensors else "cpu"
         with torch.autocast(device, enabled=False):
@@ -177,8 +187,8 @@ def sinkhorn(scores: Tensor, epsilon: float = 0.05, iterations: int = 3) -> Tens
             "one sample alone cannot be spread over the prototypes."
         )
     _check_positive(epsilon, "epsilon")
-    if iterations < 1:
-        raise ValueError(f"iterations is {iterations}, expected at least 1 (published: 3).")
+    if not isinstance(iterations, int) or iterations < 1:
+        raise ValueError(f"iterations is {iterations!r}, expected at least 1 (published: 3).")
     plan = scores / epsilon
     for _ in range(iterations):
         plan = plan - plan.logsumexp(dim=0, keepdim=True)  # prototypes
@@ -373,8 +383,8 @@ def aam_softmax(
     """
     _check_classes(cosines, labels)
     _check_positive(scale, "scale")
-    if not 0 <= margin <= math.pi / 2:
-        raise ValueError(f"margin is {margin}, expected radians in [0, pi/2] (the paper: 0.2).")
+    if not (isinstance(margin, (int, float)) and 0 <= margin <= math.pi / 2):
+        raise ValueError(f"margin is {margin!r}, expected radians in [0, pi/2] (the paper: 0.2).")
     own = cosines.gather(1, labels[:, None])  # (B, 1)
     sine = (1 - own.square()).clamp(min=1e-12).sqrt()  # no infinite slope where theta is 0
     wider = own * math.cos(margin) - sine * math.sin(margin)

@@ -4,13 +4,15 @@
 the size of a laptop, `smoke` keeps only its mechanisms, for tests.
 """
 
+from typing import Any
+
 from ssps_lib.training.config import RunConfig
 
 PRESETS = ("smoke", "mini", "paper")
 FRAMEWORKS = ("simclr", "moco", "swav", "vicreg", "dino", "supervised")
 POSITIVES = ("ssl", "supervised", "ssps-nn", "ssps-clustering", "ssps-clustering-c")
 
-ENCODERS = {
+ENCODERS: dict[str, dict[str, dict]] = {
     "paper": {"fast_resnet34": {}, "ecapa_tdnn": {}},
     "mini": {
         "fast_resnet34": {"channels": 8, "dim": 128},
@@ -23,7 +25,7 @@ ENCODERS = {
 }
 
 # Everything but framework, encoder and positives.
-COMMON = {
+COMMON: dict[str, dict[str, Any]] = {
     "paper": {
         "epochs": 100, "batch_size": 256, "learning_rate": 1e-3, "decay": 0.95, "decay_every": 5,
         "crop": 2.0, "reference_crop": 4.0, "augmentation": "reverb+noise",
@@ -57,7 +59,7 @@ DINO = {
     "optimizer": "sgd", "learning_rate": 0.2, "schedule": "cosine", "weight_decay": 5e-5,
     "clip_norm": 3.0, "augmentation": "dino",
 }  # fmt: skip
-FRAMEWORK = {
+FRAMEWORK: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {
         "dino": {**DINO, "epochs": 80, "batch_size": 128, "warmup_epochs": 10},
     },
@@ -152,9 +154,15 @@ def recipe(
     }
     if early.get("corpus", "simulated") != "simulated":
         base.pop("corpus_options", None)  # proportions of the simulated corpus
+    options = early.get("framework_options", {})
+    if not isinstance(options, dict):
+        raise ValueError(
+            f"framework_options is {options!r}, a dictionary of options by name is needed, such as "
+            '{"temperature": 0.1}'
+        )
     merged = {**base, **early}
     merged["framework_options"] = {
-        **base.get("framework_options", {}), **early.get("framework_options", {}),
+        **base.get("framework_options", {}), **options,
     }  # fmt: skip
     ssl = RunConfig(**merged)
     extra = _extra_epochs(preset, encoder)

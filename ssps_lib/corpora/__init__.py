@@ -27,6 +27,8 @@ __all__ = [
 
 def locate(name: str) -> Path | None:
     """The folder that `open_corpus` reads for a path or a name; None where there is none."""
+    if not isinstance(name, (str, Path)):
+        raise ValueError(f"corpus is {name!r}, expected a name or a path as text")
     places = (Path(name), paths.home() / "corpora" / name)
     return next((place for place in places if name and place.is_dir()), None)
 
@@ -55,17 +57,11 @@ def open_corpus(name: str = "simulated", device: str = "cpu", **options) -> Spli
     Raises:
         ValueError: neither a known name nor an existing folder; whatever is wrong with the folder.
     """
-    if not isinstance(name, (str, Path)) or not isinstance(device, str):
-        given = f"corpus is {name!r}, expected a name or a path as text"
-        if isinstance(name, (str, Path)):
-            given = f"device is {device!r}, expected text such as 'cpu' or 'cuda'"
-        raise ValueError(given)
-    name = str(name)
+    folder = locate(name)
     if name == "simulated":
         from ssps_lib.corpora.simulated import open_simulated
 
         return open_simulated(device, **options)
-    folder = locate(name)
     if folder is not None and is_packed(folder):
         _check_options("a packed corpus", open_packed, options)
         return open_packed(folder, **options)

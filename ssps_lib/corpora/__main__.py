@@ -9,15 +9,16 @@ import argparse
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ssps_lib import paths
 from ssps_lib.corpora import Splits, open_corpus
 from ssps_lib.corpora.check import check
-from ssps_lib.corpora.folder import VERSION, digest
+from ssps_lib.corpora.folder import VERSION, digest, require_trials
 from ssps_lib.corpora.packed import is_packed, read_packed, verify
-from ssps_lib.corpora.packer import pack
+from ssps_lib.corpora.packer import PLAN, pack
 from ssps_lib.corpora.sources import layout_of, read_splits
 from ssps_lib.corpora.splits import open_packed, trial_lists
 
@@ -38,7 +39,11 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = main.add_subparsers(required=True, metavar="check | pack | trials | score")
-    workers = {"type": int, "metavar": "N", "help": "processes (default: as many as cores)"}
+    workers: dict[str, Any] = {
+        "type": int,
+        "metavar": "N",
+        "help": "processes (default: as many as cores)",
+    }
 
     one = commands.add_parser(
         "check", help="list everything that is wrong with a corpus",
@@ -113,10 +118,13 @@ def run_pack(arguments: argparse.Namespace) -> int:
     out = arguments.out or paths.home() / "corpora" / name
     if out.exists() and not is_packed(out):
         raise ValueError(f"'{out}' exists and is not a packed corpus: choose another --out")
-    if not out.exists():
-        table = read_splits(root)
+    table = read_splits(root)
+    require_trials(table)
+    plan = digest(table, [VERSION])
+    if out.exists():
+        _require_plan(out, plan)
+    else:
         print(*(f"difference: {note}" for note in table.notes), sep="\n", file=sys.stderr)
-        plan = digest(table, [VERSION])
         pack(table, out, out.name, plan, skip_faulty=True, workers=arguments.workers)
     if arguments.noises:
         _pack_bank(arguments, out)
@@ -125,6 +133,16 @@ def run_pack(arguments: argparse.Namespace) -> int:
     where = out.name if arguments.out is None else out
     print(f"open it with open_corpus('{where}'), or -p corpus {where} of a chapter")
     return 0
+
+
+def _require_plan(out: Path, plan: str) -> None:
+    """ValueError where `out` was packed from files that have changed since, or from others."""
+    note = out / PLAN
+    if note.is_file() and note.read_text() != plan:
+        raise ValueError(
+            f"'{out}' was packed from other files, or some have changed since: delete it to pack "
+            "again, or choose another --out"
+        )
 
 
 def _pack_bank(arguments: argparse.Namespace, out: Path) -> None:
@@ -201,7 +219,7 @@ def main(words: list[str] | None = None) -> int:
     arguments = parser().parse_args(words)
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _show
+            warnings.showwarning = _show  # type: ignore[assignment]
             return arguments.run(arguments)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -72,7 +72,8 @@ def open_folder(
     if trials is not None and trials not in table.lists:
         known = ", ".join(table.lists) or "made trials"
         raise ValueError(f"'{path}' has no trial list '{trials}', only {known}")
-    simulate, settings = None, list[float]([VERSION, skip_faulty])
+    simulate = None
+    settings: list[float] = [VERSION, skip_faulty]
     if sessions == "simulated":
         from ssps_lib.corpora import simulated
         from ssps_lib.corpora.sessions import Sessions
@@ -99,6 +100,8 @@ def _check_options(path: object, blocks: object, seed: object, share: object, wo
     for name, value in whole.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
             raise ValueError(f"{name} is {value!r}, a whole number is needed")
+        if name == "seed" and value is not None and value < 0:
+            raise ValueError(f"seed is {value}, at least 0 is needed to draw sessions and trials")
     if not (isinstance(share, (int, float)) and 0 < share <= 0.4):
         raise ValueError(f"dev_share is {share!r}, a share above 0 and up to 0.4 is needed")
 

@@ -34,6 +34,11 @@ def write_packed(
     leaves nothing that could be mistaken for a corpus.
     """
     folder = Path(folder)
+    if not keys or len(set(keys)) != len(keys) or any(key.count("/") < 2 for key in keys):
+        raise ValueError(
+            f"the {len(keys)} keys of '{name}' must be different names "
+            "<speaker>/<recording>/<utterance>, at least one"
+        )
     partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
     partial.mkdir(parents=True, exist_ok=True)
     try:
@@ -53,8 +58,13 @@ def write_samples(path: Path, utterances: Iterable[np.ndarray]) -> list[int]:
     lengths = []
     with open(path, "wb") as file:
         for audio in utterances:
+            if audio.ndim != 1 or audio.dtype != np.int16:
+                raise ValueError(
+                    f"samples are {audio.dtype} of shape {audio.shape}, expected int16 of shape "
+                    "(T,): use to_int16"
+                )
             lengths.append(len(audio))
-            file.write(np.ascontiguousarray(audio, np.int16).tobytes())
+            file.write(np.ascontiguousarray(audio).tobytes())
     return lengths
 
 
@@ -80,9 +90,20 @@ def read_packed(folder: Path) -> Corpus:
     Where the folder stores no labels, they follow from the keys.
 
     Raises:
-        ValueError: samples of another size than was written.
+        ValueError: no packed corpus; files that are missing or damaged; samples of another size
+            than was written.
     """
     folder = Path(folder)
+    read_info(folder)
+    try:
+        return _read_packed(folder)
+    except (OSError, EOFError) as error:
+        raise ValueError(
+            f"'{folder}' is damaged ({error}): delete the folder and pack the corpus again"
+        ) from error
+
+
+def _read_packed(folder: Path) -> Corpus:
     keys = np.load(folder / "keys.npy", mmap_mode="r")
     offsets = np.concatenate([[0], np.cumsum(np.load(folder / "lengths.npy"))])
     files = sample_files(folder)
@@ -104,8 +125,20 @@ def read_packed(folder: Path) -> Corpus:
 
 
 def read_info(folder: Path) -> dict:
-    """What `corpus.json` says of a packed folder."""
-    return json.loads((Path(folder) / "corpus.json").read_text())
+    """What `corpus.json` says of a packed folder.
+
+    Raises:
+        ValueError: it is not there, or damaged.
+    """
+    file = Path(folder) / "corpus.json"
+    if not file.is_file():
+        raise ValueError(
+            f"'{folder}' is not a packed corpus: it has no corpus.json; check the path, or pack it"
+        )
+    try:
+        return json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"'{file}' is damaged ({error}): pack the corpus again") from None
 
 
 def sample_files(folder: Path) -> list[tuple[Path, int | None]]:

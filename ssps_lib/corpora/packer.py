@@ -113,6 +113,7 @@ def pack(
             of another plan; a decoder that is missing.
         OSError: the disk is full or broken; finished shards are kept for the next call.
     """
+    workers_for(1, workers)  # refused before anything is written
     if not table.faults:
         require_decoders(entry.file for entry in table.entries)
     partial = folder.with_name(f"{folder.name}.partial")

@@ -26,7 +26,17 @@ class Trials:
         return len(self.labels)
 
     def write(self, path: Path, keys: np.ndarray) -> None:
-        """Write the list with the corpus's keys as file names."""
+        """Write the list with the corpus's keys as file names.
+
+        Raises:
+            ValueError: a trial names an utterance that has no key.
+        """
+        named = np.append(self.first, self.second)
+        if named.size and not (named.min() >= 0 and named.max() < len(keys)):
+            raise ValueError(
+                f"trials name utterances {named.min()} to {named.max()}, but there are "
+                f"{len(keys)} keys: do they belong to another corpus?"
+            )
         rows = zip(self.labels, keys[self.first], keys[self.second], strict=True)
         Path(path).write_text("".join(f"{label} {a} {b}\n" for label, a, b in rows))
 
@@ -35,8 +45,11 @@ def read_trials(path: Path, keys: np.ndarray) -> Trials:
     """Read a trial list whose files are `keys` of a corpus.
 
     Raises:
-        ValueError: malformed lines and unknown files, all of them with their line numbers.
+        ValueError: no such file; malformed lines and unknown files, all of them with their line
+            numbers.
     """
+    if not Path(path).is_file():
+        raise ValueError(f"trial list '{path}' is not an existing file: check the path")
     rows, faults = parse_trials(path, keys)
     if faults:
         raise ValueError(f"{path} has {len(faults)} faults:\n{listed(faults)}")

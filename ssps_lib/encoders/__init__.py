@@ -17,6 +17,6 @@ def build(name: str, **options: Any) -> Encoder:
     >>> build("fast_resnet34", dim=64, channels=8).config["dim"]
     64
     """
-    if name not in ENCODERS:
+    if not isinstance(name, str) or name not in ENCODERS:
         raise ValueError(f"encoder is {name!r}, expected one of {sorted(ENCODERS)}.")
     return ENCODERS[name](**options)

@@ -31,6 +31,6 @@ __all__ = [
 
 def build(name: str, encoder: nn.Module, **options: Any) -> Framework:
     """The framework of that name around an encoder, with the options of its constructor."""
-    if name not in FRAMEWORKS:
+    if not isinstance(name, str) or name not in FRAMEWORKS:
         raise ValueError(f"framework is {name!r}, expected one of {sorted(FRAMEWORKS)}.")
     return FRAMEWORKS[name](encoder, **options)

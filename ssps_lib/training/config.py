@@ -158,11 +158,21 @@ class RunConfig:
         >>> RunConfig().with_(seed=2).seed
         2
         """
+        _check_names(changes)
         return replace(self, **changes)
+
+
+def _check_names(values: dict) -> None:
+    known = {f.name for f in fields(RunConfig)}
+    unknown = sorted(str(name) for name in values if name not in known)
+    if unknown:
+        raise ValueError(f"a run has no option '{unknown[0]}': check the spelling")
 
 
 def with_seed(config: RunConfig, seed: int) -> RunConfig:
     """The same run, and the run that it starts from, with another seed."""
+    if not isinstance(config, RunConfig):
+        raise ValueError(f"the run to seed is {config!r:.60}, expected a RunConfig")
     parent = None if config.start_from is None else with_seed(config.start_from, seed)
     return config.with_(seed=seed, start_from=parent)
 
@@ -175,9 +185,7 @@ def from_dict(values: dict) -> RunConfig:
     """
     if not isinstance(values, dict):
         raise ValueError(f"a run is {values!r}, expected a dictionary of the fields of RunConfig")
-    unknown = set(values) - {f.name for f in fields(RunConfig)}
-    if unknown:
-        raise ValueError(f"a run has no option '{sorted(unknown)[0]}': check the spelling")
+    _check_names(values)
     parent = values.get("start_from")
     start_from = from_dict(parent) if isinstance(parent, dict) else parent
     return RunConfig(**{**values, "start_from": start_from})

@@ -230,6 +230,25 @@ def test_packing_skips_faulty_files_and_lists_them(command, tmp_path):
     assert skipped == "s2/r0/u1.wav: is empty (0 bytes)\n"
 
 
+def test_a_pack_of_files_that_have_changed_since_is_refused(command, tmp_path):
+    root, out = make_tree(tmp_path / "voices", speakers=6), tmp_path / "packed"
+    for _ in range(2):  # the second finds all done
+        assert command("pack", root, "--out", out)[0] == 0
+    write(root, "s0/r0/more")
+    status, _, err = command("pack", root, "--out", out)
+    assert status == 1 and "was packed from other files, or some have changed since" in err
+
+
+def test_what_cannot_be_scored_is_reported_and_not_packed(command, tmp_path):
+    root, out = make_tree(tmp_path / "voices", speakers=6, recordings=1), tmp_path / "packed"
+    status, report, _ = command("check", root)
+    assert status == 1 and "fault: voices test: no speaker has two recordings" in report
+    assert "2 faults" in report
+    status, _, err = command("pack", root, "--out", out)
+    assert status == 1 and "voices dev: no speaker has two recordings" in err
+    assert not list(tmp_path.glob("packed*"))
+
+
 def test_errors_of_commands(command, voxceleb, tmp_path):
     root = make_tree(tmp_path / "voices", speakers=6)
     (tmp_path / "taken").mkdir()

@@ -9,8 +9,15 @@ import pytest
 import soundfile
 from bad_rows import Row
 
+from ssps_lib.corpora import (
+    Trials,
+    make_trials,
+    open_corpus,
+    read_packed,
+    read_trials,
+    write_packed,
+)
 from ssps_lib.corpora import __main__ as command
-from ssps_lib.corpora import make_trials, open_corpus, read_packed, read_trials, write_packed
 from ssps_lib.corpora.audio import peek, read_audio
 from ssps_lib.corpora.folder import open_folder
 from ssps_lib.corpora.librispeech import download
@@ -98,6 +105,92 @@ CORPORA = {
         lambda at: open_folder(text(at / "r" / "a.txt", "x").parent),
         "r' holds no audio",
         "train.csv",
+    ),
+    "a corpus that is a number": Row(
+        lambda _: open_corpus(3), "corpus is 3", "a name or a path as text"
+    ),
+    "an option that a folder lacks": Row(
+        lambda at: open_corpus(str(at), speakers=3), "no option 'speakers'", "known are sessions"
+    ),
+    "an option that a packed corpus lacks": Row(
+        lambda at: open_corpus(str(packed(at)), blocks=4), "no option 'blocks'", "known are trials"
+    ),
+    "a proportion in words": Row(
+        lambda _: open_corpus("simulated", speakers="many"), "speakers is 'many'", "a whole number"
+    ),
+    "half a speaker": Row(
+        lambda _: open_corpus("simulated", speakers=2.5), "speakers is 2.5", "a whole number"
+    ),
+    "a duration that is NaN": Row(
+        lambda _: open_corpus("simulated", seconds=float("nan")), "seconds is nan", "a finite num"
+    ),
+    "a channel below nothing": Row(
+        lambda _: open_corpus("simulated", channel=-1.0), "channel is -1.0", "at least 0"
+    ),
+    "a folder that is nothing": Row(
+        lambda _: open_folder(None), "the folder is None", "a path as text"
+    ),
+    "blocks in words": Row(lambda at: open_folder(at, blocks="4"), "blocks is '4'", "a whole num"),
+    "a seed of sessions below 0": Row(
+        lambda at: open_folder(at, seed=-1), "seed is -1", "to draw sessions and trials"
+    ),
+    "a share in words": Row(
+        lambda at: open_folder(at, dev_share="0.1"), "dev_share is '0.1'", "above 0 and up to 0.4"
+    ),
+    "workers in words": Row(
+        lambda at: open_folder(at, workers="2"), "workers is '2'", "a whole number"
+    ),
+    "no worker": Row(
+        lambda at: open_folder(tree(at / "r"), workers=0), "workers is 0", "at least 1 process"
+    ),
+    "one recording for each speaker of a folder": Row(
+        lambda at: open_folder(tree(at / "r", 6, recordings=1)),
+        "r dev: no speaker has two recordings",
+        "blocks=4",
+    ),
+    "a folder that is no packed corpus": Row(
+        lambda at: read_packed(at), "it has no corpus.json", "check the path"
+    ),
+    "a packed corpus without its lengths": Row(
+        lambda at: read_packed(without(packed(at) / "lengths.npy").parent),
+        "lengths.npy",
+        "pack the corpus again",
+    ),
+    "a packed corpus whose note is cut": Row(
+        lambda at: read_packed(cut(packed(at) / "corpus.json").parent),
+        "corpus.json' is damaged",
+        "pack the corpus again",
+    ),
+    "keys without a recording": Row(
+        lambda at: write_packed(at / "p", "p", [[np.zeros(9, np.int16)]], ["a/b"]),
+        "the 1 keys of 'p'",
+        "<speaker>/<recording>/<utterance>",
+    ),
+    "samples between -1 and 1 to pack": Row(
+        lambda at: write_packed(at / "p", "p", [[np.zeros(9)]], ["a/b/c"]),
+        "samples are float64",
+        "expected int16",
+    ),
+    "an utterance before the first": Row(
+        lambda at: read_packed(packed(at)).audio(-1), "from -1 to -1", "must lie in [0, 1)"
+    ),
+    "a crop of an utterance beyond the last": Row(
+        lambda at: crop(at, index=[1]), "from 1 to 1", "do they belong to another corpus"
+    ),
+    "a crop of half an utterance": Row(
+        lambda at: crop(at, index=[0.5]), "are float64", "whole numbers of shape (B,)"
+    ),
+    "a crop at one": Row(lambda at: crop(at, place=[1.0]), "from 1.0 to 1.0", "one in [0, 1)"),
+    "a crop without a place": Row(lambda at: crop(at, place=[]), "lie from none", "one in [0, 1)"),
+    "a crop of nothing": Row(lambda at: crop(at, samples=0), "a crop of 0 samples", "at least 1"),
+    "a crop into another type": Row(
+        lambda at: crop(at, out=np.zeros((1, 9))), "float64 of shape (1, 9)", "expected int16"
+    ),
+    "a part beyond the corpus": Row(
+        lambda at: read_packed(packed(at)).part(0, 2, "x"), "utterances 0 to 2", "0 <= begin < end"
+    ),
+    "a corpus of no utterance": Row(
+        lambda at: read_packed(packed(at)).subset(np.array([], int)), "no utterance was", "least 1"
     ),
     "unknown sessions": Row(
         lambda at: open_folder(at, sessions="real"), "sessions 'real'", "choose 'as-is'"
@@ -191,11 +284,22 @@ CORPORA = {
 TRIAL = "1 s0/r0/u.wav s0/r1/u.wav\n"
 
 
+def without(file: Path) -> Path:
+    file.unlink()
+    return file
+
+
+def crop(at: Path, index=(0,), place=(0.0,), samples=9, out=None) -> np.ndarray:
+    """A crop of a corpus of one utterance."""
+    return read_packed(packed(at)).crops(np.array(index), np.array(place), samples, out)
+
+
 def packed(at: Path) -> Path:
     write_packed(at / "packed", "p", [[np.ones(9600, np.int16)]], ["a/b/c"])
     return at / "packed"
 
 
+LABELS = np.array([0, 0, 1]), np.array([0, 1, 2])
 KEYS = np.array(["a/1/x", "a/2/x", "b/1/x"])
 
 
@@ -211,6 +315,31 @@ TRIALS = {
     "a trial of a stranger": Row(trials("1 a/1/x c/1/x\n"), "'c/1/x'", "is not in the corpus"),
     "a list without trials": Row(trials("\n"), "list.txt holds no trial", "expected lines"),
     "a list of bytes": Row(trials("\0\1\2"), "line 1", "is not '1|0 fileA fileB'"),
+    "no trial list": Row(
+        lambda at: read_trials(at / "no.txt", KEYS), "no.txt' is not an existing", "check the path"
+    ),
+    "trials of other utterances to write": Row(
+        lambda at: Trials(*np.array([[1], [0], [3]])).write(at / "list.txt", KEYS),
+        "utterances 0 to 3",
+        "belong to another corpus",
+    ),
+    "a list of targets only": Row(
+        lambda at: open_folder(with_file(tree(at / "r", 8), "trials.txt", TRIAL)),
+        "trials.txt: all 1 trials have label 1",
+        "both are needed",
+    ),
+    "no target for each speaker": Row(
+        lambda _: make_trials(*LABELS, 0, 0), "targets_per_speaker is 0", "at least 1"
+    ),
+    "half a target for each speaker": Row(
+        lambda _: make_trials(*LABELS, 0.5, 0), "targets_per_speaker is 0.5", "a whole number"
+    ),
+    "recordings of another list": Row(
+        lambda _: make_trials(LABELS[0], LABELS[1][:2], 5, 0), "shape (3,)", "one of each for every"
+    ),
+    "trials of one speaker": Row(
+        lambda _: make_trials(0 * LABELS[0], LABELS[1], 5, 0), "of one speaker", "no non-target"
+    ),
     "trials of single recordings": Row(
         lambda _: make_trials(np.array([0, 1]), np.array([0, 1]), 5, 0), "two recordings", "cross"
     ),

@@ -14,7 +14,7 @@ from torch import nn
 from ssps_lib import encoders, notebook, training
 from ssps_lib.encoders.checkpoints import load_encoder, save_encoder
 from ssps_lib.recipes import recipe
-from ssps_lib.training import RunConfig, checkpoints, from_dict, lock, record
+from ssps_lib.training import RunConfig, checkpoints, from_dict, lock, record, with_seed
 from ssps_lib.training.__main__ import read_config
 
 NAN, INF = float("nan"), float("inf")
@@ -91,6 +91,9 @@ FIELDS = dict(
         field("framework_options", {"temperature": NAN}, "plain finite values"),
         field("encoder_options", {8: "channels"}, "a dictionary of options by name"),
         field("encoder_options", {"dim": {1, 2}}, "that JSON can hold"),
+        field("framework", ["simclr"], "a name as text is needed"),
+        field("encoder", 3, "a name as text"),
+        field("positives", None, "a name as text"),
         field("start_from", "the SSL run", "expected a RunConfig, or None"),
     ]
 )
@@ -129,6 +132,15 @@ TOGETHER = {
         "continues with the weights it starts from",
     ),
     "a run of a list": Row(lambda _: from_dict([1, 2]), "a run is [1, 2]", "expected a dictionary"),
+    "an unknown field to change": Row(
+        lambda _: RunConfig().with_(rate=3), "no option 'rate'", "check the spelling"
+    ),
+    "a field that is no name": Row(
+        lambda _: from_dict({3: 4, "epochs": 1}), "no option '3'", "check the spelling"
+    ),
+    "a seed for no run": Row(
+        lambda _: with_seed({"seed": 1}, 2), "is {'seed': 1}", "expected a RunConfig"
+    ),
     "an unknown field": Row(lambda _: from_dict({"epoch": 3}), "'epoch'", "check the spelling"),
     "an unknown field of the run before": Row(
         lambda _: from_dict({"start_from": {"lr": 3}}), "'lr'", "check the spelling"
@@ -144,6 +156,25 @@ RECIPES = {
     ),
     "unknown option": Row(lambda _: recipe(batch=3), "no option 'batch'", "check the spelling"),
     "a negative number of epochs": Row(lambda _: recipe(epochs=-1), "epochs is -1", "at least 1"),
+    "options as text": Row(
+        lambda _: recipe(framework_options="tau=1"), "framework_options is 'tau=1'", '"temperature"'
+    ),
+    "options as a list": Row(
+        lambda _: recipe("dino", framework_options=[1]), "framework_options is [1]", "a dictionary"
+    ),
+    "options that are nothing": Row(
+        lambda _: recipe("swav", framework_options=None), "framework_options is None", "by name"
+    ),
+    "a framework in a list": Row(
+        lambda _: recipe(["simclr"]), "framework '['simclr']' is unknown", "choose one of"
+    ),
+    "a preset that is nothing": Row(lambda _: recipe(preset=None), "preset 'None'", "one of smoke"),
+    "a corpus that is nothing": Row(
+        lambda _: recipe(corpus=None), "corpus is None", "the path of a folder as text"
+    ),
+    "proportions as text": Row(
+        lambda _: recipe(corpus_options="speakers=3"), "corpus_options is 'speakers=3'", "by name"
+    ),
     "K that is text": Row(
         lambda _: recipe(positives="ssps-clustering", clusters="25k"), "clusters is '25k'", "whole"
     ),

@@ -29,6 +29,21 @@ LOSSES = {
     "NT-Xent of other sizes": row(
         lambda: losses.nt_xent(Z, MORE, 0.1), "(4, 3)", "the same (B, D)"
     ),
+    "NT-Xent of lists": row(
+        lambda: losses.nt_xent([[1.0]], [[1.0]], 0.1), "nt_xent was given [[1.0]]", "torch.as_tens"
+    ),
+    "VICReg of arrays": row(
+        lambda: losses.vicreg(Z.numpy(), Z.numpy()), "vicreg was given array", "expected tensors"
+    ),
+    "MoCo without a queue": row(
+        lambda: losses.moco(Z, Z, None, 0.1), "moco was given None", "expected tensors"
+    ),
+    "iterations in words": row(
+        lambda: losses.sinkhorn(Z, iterations="3"), "iterations is '3'", "at least 1 (published: 3)"
+    ),
+    "a margin in words": row(
+        lambda: losses.aam_softmax(Z, LABELS, margin="wide"), "margin is 'wide'", "radians"
+    ),
     "NT-Xent of one utterance": row(
         lambda: losses.nt_xent(Z[:1], Z[:1], 0.1), "1 row", "at least 2"
     ),
@@ -379,6 +394,12 @@ NETWORKS = {
     ),
     "a waveform in seconds": row(
         lambda: LogMel()(torch.ones(1, 2)), "has 2 samples", "its length was given in seconds"
+    ),
+    "a network in a list": row(
+        lambda: encoders.build(["ecapa_tdnn"]), "encoder is ['ecapa_tdnn']", "expected one of"
+    ),
+    "an objective that is nothing": row(
+        lambda: frameworks.build(None, network()), "framework is None", "expected one of"
     ),
     "an unknown network": row(
         lambda: encoders.build("resnet18"), "encoder is 'resnet18'", "one of ['ecapa"
