@@ -6,6 +6,7 @@ Observers read speaker and recording labels, which no sampler and no self-superv
 import math
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from ssps_lib.corpora import SAMPLE_RATE
 from ssps_lib.distributed import all_reduce_mean
 from ssps_lib.positives.kmeans import kmeans
 
-Labels = np.ndarray | Tensor
+Labels: TypeAlias = np.ndarray | Tensor
 
 
 class PositiveObserver:

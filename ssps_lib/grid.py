@@ -172,6 +172,7 @@ def _clusterings(
 
 
 def _neighbours(trainer: Trainer, nearest: Sequence[int]) -> dict[Key, NearestNeighbors]:
+    samplers: dict[Key, NearestNeighbors]
     samplers = {("ssps-nn", None, m): NearestNeighbors(m) for m in nearest}
     for sampler in samplers.values():
         sampler.refresh(trainer.reference_queue)

@@ -4,6 +4,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from ssps_lib.recipes import PRESETS
 
@@ -11,7 +12,7 @@ PLAIN = (str, int, float, bool, list, dict, type(None))  # what papermill can in
 INTERACTIVE = ("In", "Out")  # the shell's own plain values
 
 
-def check(namespace: Mapping[str, object]) -> None:
+def check(namespace: Mapping[str, Any]) -> None:
     """Raise ValueError, by name, for a parameter that the chapter does not have or cannot use.
 
     `namespace` is the chapter's `globals()` just below its parameters cell, where every parameter
@@ -32,7 +33,7 @@ def check(namespace: Mapping[str, object]) -> None:
         _check_value(name, namespace[name], kind)
 
 
-def _check_value(name: str, value: object, kind: type) -> None:
+def _check_value(name: str, value: Any, kind: type) -> None:
     fits = isinstance(value, (int, float)) if kind is float else isinstance(value, kind)
     if not fits or (isinstance(value, bool) and kind in (int, float)):
         wanted = getattr(kind, "__name__", kind)
@@ -52,6 +53,7 @@ def source(function: Callable) -> str:
     """
     code = textwrap.dedent(inspect.getsource(function))
     lines, definition = code.splitlines(), ast.parse(code).body[0]
+    assert isinstance(definition, ast.FunctionDef | ast.ClassDef)
     if ast.get_docstring(definition) is not None:
         first = definition.body[0]
         del lines[first.lineno - 1 : first.end_lineno]

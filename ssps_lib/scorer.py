@@ -11,6 +11,7 @@ grouped); on small trial lists that is larger by up to one step of a rate.
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from ssps_lib.corpora import SAMPLE_RATE, Corpus, Trials
 
-Scores = np.ndarray | Tensor | Sequence[float]
+Scores: TypeAlias = np.ndarray | Tensor | Sequence[float]
 CONVENTIONS = ("interpolated", "published")
 BLOCK = 8192  # trials scored at a time: 2 gathered blocks of 16 MB at D = 512
 
@@ -205,8 +206,8 @@ def _weighted_eer(
     fnr = np.append(0.0, misses / misses[-1])
     fpr = np.append(1.0, 1 - rejections / rejections[-1])
     after = int(np.argmax(fnr >= fpr))
-    points = [(fpr[i], fnr[i]) for i in (after - 1, after)]
-    return _between(*points, "interpolated")
+    before, at = ((fpr[i], fnr[i]) for i in (after - 1, after))
+    return _between(before, at, "interpolated")
 
 
 def bootstrap_eer(
@@ -357,7 +358,7 @@ def embed(
         index, rows = zip(*parts, strict=True)
     finally:
         if training:
-            encoder.train()
+            encoder.train()  # type: ignore[union-attr]
     rows = torch.cat(rows)
     out = torch.empty_like(rows)
     out[torch.as_tensor(np.concatenate(index), device=rows.device)] = rows

@@ -34,7 +34,7 @@ y = encoder(waveform)
 """
 
 
-class Pretrained(
+class Pretrained(  # type: ignore[call-arg]
     PyTorchModelHubMixin,
     library_name="ssps_lib",
     tags=["speaker-verification", "self-supervised-learning"],

@@ -8,6 +8,7 @@ ECAPA-TDNN wraps each convolution and that their features sit in a list.
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,7 +97,7 @@ def _our_name(key: str) -> str:
     return re.sub(r"(^|\.)(conv\d?|fc)\.conv\.", r"\1\2.", key)
 
 
-def _ecapa_options(state: dict[str, Tensor]) -> dict[str, int]:
+def _ecapa_options(state: dict[str, Tensor]) -> dict[str, Any]:
     channels, n_mels, _ = state["blocks.0.conv.weight"].shape
     return {
         "dim": state["fc.weight"].shape[0],
@@ -108,14 +109,14 @@ def _ecapa_options(state: dict[str, Tensor]) -> dict[str, int]:
     }
 
 
-def _resnet_options(state: dict[str, Tensor]) -> dict[str, int]:
+def _resnet_options(state: dict[str, Tensor]) -> dict[str, Any]:
     options = {"dim": state["fc.weight"].shape[0], "channels": state["conv.weight"].shape[0]}
     if "features.mel.mel_scale.fb" in state:
         options["n_mels"] = state["features.mel.mel_scale.fb"].shape[1]
     return options
 
 
-def _feature_options(state: dict[str, Tensor]) -> dict[str, str]:
+def _feature_options(state: dict[str, Tensor]) -> dict[str, Any]:
     """The window's name, if the file stores the window."""
     stored = state.get("features.mel.spectrogram.window")
     if stored is None:

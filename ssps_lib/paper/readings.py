@@ -15,7 +15,7 @@ class Reading:
 
 
 READINGS = tuple(
-    Reading(*row)
+    Reading(*row)  # type: ignore[arg-type]
     for row in [
         # corpus
         ("training utterances", 1_092_009, "", "Section IV-A"),

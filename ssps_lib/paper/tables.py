@@ -175,9 +175,9 @@ def _table_5() -> Iterator[Result]:
         ("ssps-clustering", False, 2.77, 0.2840),
     ]
     for positives, augmentation, eer, dcf in rows:
-        km = {"k": 25_000, "m": 1} if positives == "ssps-clustering" else {}
+        k, m = (25_000, 1) if positives == "ssps-clustering" else (None, None)
         yield Result("Table V", "simclr", positives, ECAPA, eer, dcf, augmentation=augmentation,
-                     **km)  # fmt: skip
+                     k=k, m=m)  # fmt: skip
 
 
 TABLE_1 = tuple(_table_1())

@@ -40,7 +40,7 @@ class Clustering(PositiveSampler):
         iterations: int = 10,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        whole = isinstance(clusters, Integral) and isinstance(window, Integral)
+        whole = all(isinstance(number, (int, Integral)) for number in (clusters, window))
         if not (whole and 0 <= window < clusters):
             raise ValueError(
                 f"The window M must lie in [0, {clusters - 1}] with K={clusters} clusters, since "

@@ -22,7 +22,7 @@ class NearestNeighbors(PositiveSampler):
     """
 
     def __init__(self, window: int = 50) -> None:
-        if not (isinstance(window, Integral) and window >= 1):
+        if not (isinstance(window, (int, Integral)) and window >= 1):
             raise ValueError(f"SSPS-NN needs a window M of at least 1 neighbour, got {window}.")
         self.window = window
         self._reference: Queue | None = None

@@ -45,7 +45,7 @@ class Queue:
         device: torch.device | str = "cpu",
     ) -> None:
         size = n if size is None else size
-        if not (isinstance(size, Integral) and 1 <= size <= n):
+        if not (isinstance(size, (int, Integral)) and 1 <= size <= n):
             raise ValueError(f"A queue for {n} utterances needs 1 to {n} slots, got size={size}.")
         self.n, self.shape, self.size = n, tuple(shape), size
         self.values = torch.zeros(size, *self.shape, dtype=dtype, device=device)
