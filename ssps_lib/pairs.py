@@ -1,0 +1,117 @@
+"""Whom SSPS pairs with a few anchors before and after it trained (Section III, book chapter 4).
+
+Accuracies say how often a pseudo-positive has the anchor's speaker; pairs can be listened to. Both
+queues' rows are gone once a run is finished elsewhere, so what was paired is kept as a record.
+"""
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ssps_lib.training import RunConfig, checkpoints, record, run_folder
+from ssps_lib.training.loop import Trainer
+
+
+def measure(config: RunConfig, anchors: int = 8, draws: int = 2) -> dict:
+    """Pseudo-positives of a few anchors, when the run `config` began and when it had finished.
+
+    "before" clusters what the SSL run `config.start_from` makes of the references, as the first
+    epoch of SSPS does; "after" clusters the reference queue of the finished run.
+
+    Args:
+        config: an SSPS run that is finished on this machine, and so is the run it started from.
+        anchors: how many training utterances, drawn from the seed of the run.
+        draws: pseudo-positives of each anchor.
+
+    Returns:
+        The record: name, note, `start_from` (of the run), machine, seconds, versions and `anchors`,
+        each with its key and the lists "before" and "after" of keys. A key has the training index,
+        speaker and recording of an utterance, and which utterance of its recording it is.
+
+    Raises:
+        FileNotFoundError: the checkpoint of one of the two runs is not on this machine.
+        ValueError: `config` starts from no run or does not bootstrap.
+    """
+    if config.start_from is None or not config.positives.startswith("ssps"):
+        raise ValueError(
+            f"run {config.name} has nothing to pair: give an SSPS run that continues another run"
+        )
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        before = Trainer(config, Path(folder), _checkpoint(config.start_from))
+        _fill(before)
+    _checkpoint(config)
+    after = Trainer(config, run_folder(config))
+    rng = np.random.default_rng(config.seed)
+    index = rng.choice(len(before.corpus), min(anchors, len(before.corpus)), replace=False)
+    chosen = {"before": choose(before, index, draws), "after": choose(after, index, draws)}
+    return {
+        "format": record.FORMAT,
+        "name": _name(config),
+        "note": "pseudo-positives of a few anchors",
+        "start_from": config.to_dict(),
+        "machine": record.machine(before.device, 1),
+        "seconds": round(time.perf_counter() - began, 1),
+        "versions": record.versions(),
+        "anchors": [
+            key(before.corpus, i)
+            | {when: [key(before.corpus, j) for j in rows[n]] for when, rows in chosen.items()}
+            for n, i in enumerate(index)
+        ],
+    }
+
+
+def choose(trainer: Trainer, index: np.ndarray, draws: int) -> list[list[int]]:
+    """`draws` pseudo-positives of each anchor, fewer where its sampler finds none."""
+    generator = torch.Generator().manual_seed(trainer.config.seed + trainer.epoch)
+    trainer.sampler.refresh(trainer.reference_queue, generator)
+    rows, found = torch.from_numpy(index).to(trainer.device), []
+    for _ in range(draws):
+        uniform = torch.rand(len(index), 2, generator=generator).to(trainer.device)
+        found.append(trainer.sampler.sample(rows, None, uniform).tolist())
+    return [[j for j in own if j >= 0] for own in zip(*found, strict=True)]
+
+
+def key(corpus, i: int) -> dict[str, int]:
+    """Where training utterance i stands: its speaker, recording and number within the recording."""
+    own = np.flatnonzero(corpus.recordings == corpus.recordings[i])
+    return {
+        "index": int(i),
+        "speaker": int(corpus.speakers[i]),
+        "recording": int(corpus.recordings[i]),
+        "utterance": int(np.searchsorted(own, i)),
+    }
+
+
+def save(values: dict) -> Path:
+    """Store what `measure` gave among the book's records."""
+    return record.save_values(values["name"], values)
+
+
+def load(config: RunConfig) -> dict | None:
+    """The stored record of the run `config`; None if there is none."""
+    return record.load_values(_name(config))
+
+
+def _fill(trainer: Trainer) -> None:
+    """The reference queue as it is before the first epoch of SSPS."""
+    epoch = max(trainer.epoch - 1, 0)
+    for batch in trainer.batches(epoch):
+        trainer.reference_queue[torch.from_numpy(batch)] = trainer.reference(epoch, batch)
+
+
+def _checkpoint(config: RunConfig) -> Path:
+    found = checkpoints.find(run_folder(config) / "checkpoint")
+    if found is None:
+        raise FileNotFoundError(
+            f"the checkpoint of run {config.name} is not on this machine: train it first with "
+            "training.run(config, use_record=False)"
+        )
+    return found
+
+
+def _name(config: RunConfig) -> str:
+    return f"pairs-{config.hash}"
