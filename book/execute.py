@@ -6,7 +6,8 @@
 
 A chapter runs in a temporary file and reaches its place only when it ran through, was cleaned and
 was found sound; a failing chapter prints its last error and leaves the stored notebook untouched.
-A chapter stored in book/ keeps its default parameters, in a copy the given ones stay visible.
+A chapter stored in book/ keeps its default parameters, in a copy the given ones stay visible; and
+chapters that are executed by name get the stored page beside them, to compare.
 Runs without a record are trained on the way; `book/runs.py` trains and lists them by themselves.
 """
 
@@ -21,6 +22,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+import beside
 import nbformat
 import papermill
 from checks import problems, tags
@@ -45,6 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
         for chapter in chapters:
             print(f"{chapter.name} ...", flush=True)
             execute(chapter, target / chapter.name, asked)
+            if options.chapters and target != BOOK:
+                beside.place(chapter, target / chapter.name, own(chapter, asked))
     except ChapterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -79,6 +83,12 @@ def declared(chapter: Path) -> dict[str, dict]:
     return papermill.inspect_notebook(str(chapter))
 
 
+def own(chapter: Path, asked: dict[str, object]) -> dict[str, object]:
+    """Return those of the parameters that a chapter declares."""
+    known = declared(chapter)
+    return {name: value for name, value in asked.items() if name in known}
+
+
 def refuse_unknown(chapters: list[Path], asked: dict[str, object]) -> None:
     """Raise ChapterError for a parameter that none of the chapters declares, a misspelt one."""
     known = sorted({name for chapter in chapters for name in declared(chapter)})
@@ -102,14 +112,14 @@ def stage(output: Path | None) -> Path:
 
 def execute(chapter: Path, target: Path, asked: dict[str, object]) -> None:
     """Run a chapter with those of the parameters that it declares and move it to `target`."""
-    own = {name: value for name, value in asked.items() if name in declared(chapter)}
     keep_injected = target.parent != BOOK
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / chapter.name
         try:
             papermill.execute_notebook(
-                str(chapter), str(result), own, kernel_name="python3", progress_bar=False
-            )
+                str(chapter), str(result), own(chapter, asked), kernel_name="python3",
+                progress_bar=False,
+            )  # fmt: skip
         except Exception as error:  # a failing cell, a dead kernel or a full disk end the chapter
             raise ChapterError(f"{chapter.name}: {_last_line(error)}") from error
         notebook = clean(nbformat.read(result, as_version=4), keep_injected)
@@ -157,7 +167,7 @@ def _value(text: str) -> object:
 
 
 def _last_line(error: Exception) -> str:
-    if hasattr(error, "evalue"):
+    if hasattr(error, "ename") and hasattr(error, "evalue"):
         return f"{error.ename}: {error.evalue}"
     return (str(error).strip() or type(error).__name__).splitlines()[-1]
 
