@@ -1,7 +1,9 @@
 """A corpus: utterances with speaker and recording labels, read at random by training index."""
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +48,13 @@ class Corpus:
     def hours(self) -> float:
         """Duration of the whole corpus."""
         return float(self.offsets[-1]) / SAMPLE_RATE / 3600
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits of the names and lengths, by which a resumed run knows it."""
+        digest = hashlib.sha256(self.lengths.astype("<i8").tobytes())
+        digest.update("\n".join(map(str, self.keys)).encode())
+        return digest.hexdigest()[:12]
 
     def audio(self, index: int) -> np.ndarray:
         """All samples of one utterance, (T,) int16.

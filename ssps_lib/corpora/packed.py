@@ -78,10 +78,12 @@ def write_index(folder: Path, name: str, keys: list[str], lengths: list[int], **
 
 def move_finished(partial: Path, folder: Path) -> None:
     """Give a complete folder its name, unless another process was faster."""
-    if folder.exists():
-        shutil.rmtree(partial, ignore_errors=True)
-    else:
+    try:
         partial.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def read_packed(folder: Path) -> Corpus:

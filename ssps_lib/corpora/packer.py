@@ -28,7 +28,7 @@ from ssps_lib.corpora.packed import (
     write_samples,
 )
 from ssps_lib.corpora.table import Entry, Table
-from ssps_lib.corpora.workers import DIED, in_order, workers_for
+from ssps_lib.corpora.workers import DIED, alone, in_order, workers_for
 
 PLAN = "plan.txt"  # the digest of files and settings, also of the finished folder
 SHARD = 512  # utterances, about 128 MB of VoxCeleb
@@ -101,6 +101,8 @@ def pack(
 ) -> None:
     """Write all sound files of a table as a packed corpus, or go on where an earlier call stopped.
 
+    Where another process packs the same folder, this one waits for it.
+
     Args:
         folder: appears when everything is written; until then `<folder>.partial` grows.
         plan: a digest of files and settings. A partial folder of another plan is refused.
@@ -117,6 +119,22 @@ def pack(
     if not table.faults:
         require_decoders(entry.file for entry in table.entries)
     partial = folder.with_name(f"{folder.name}.partial")
+    with alone(partial):
+        if not folder.exists():  # written by another process, while this one waited
+            _pack(table, folder, partial, name, plan, simulate, skip_faulty, workers)
+
+
+def _pack(
+    table: Table,
+    folder: Path,
+    partial: Path,
+    name: str,
+    plan: str,
+    simulate: Simulate | None,
+    skip_faulty: bool,
+    workers: int | None,
+) -> None:
+    """What `pack` does, with the partial folder to itself."""
     shards = _begin(table, partial, plan, simulate)
     try:
         _write_missing(shards, f"packing {table.root.name}", workers)

@@ -1,11 +1,14 @@
-"""One function of many items in several processes."""
+"""One function of many items in several processes, and one process at a time for a folder."""
 
+import contextlib
 import multiprocessing
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -56,3 +59,35 @@ def _follow() -> None:
     if starter is not None:
         starter.join()
         os._exit(1)
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Have a folder that is being written to oneself inside the block.
+
+    The operating system's lock on `<folder>.lock` ends with its process, also by SIGKILL.
+    """
+    path = folder.with_name(f"{folder.name}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = _acquire(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _acquire(path: Path) -> int:
+    import fcntl  # which not every system has
+
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            name = path.name.removesuffix(".partial.lock")
+            warnings.warn(f"'{name}' is being packed by another process: waiting", stacklevel=5)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if path.exists() and os.fstat(handle).st_ino == path.stat().st_ino:
+            return handle
+        os.close(handle)  # released, and removed, while this process waited

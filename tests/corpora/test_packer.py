@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -216,12 +218,31 @@ def test_a_full_disk_at_the_start_or_the_end(tree, tmp_path, expected, monkeypat
     assert contents(folder) == expected
 
 
+def test_two_that_pack_one_folder_pack_it_once(tree, tmp_path, expected, monkeypatch, read_files):
+    folder, begun, whole = tmp_path / "packed", threading.Event(), packer.write_samples
+
+    def write_samples(path, utterances):
+        begun.set()
+        time.sleep(0.2)  # in which the other comes
+        return whole(path, utterances)
+
+    monkeypatch.setattr(packer, "write_samples", write_samples)
+    first = threading.Thread(target=pack_tree, args=(tree, folder))
+    first.start()
+    assert begun.wait(900)
+    with pytest.warns(UserWarning, match="'packed' is being packed by another process: waiting"):
+        pack_tree(tree, folder)
+    first.join()
+    assert len(read_files) == FILES
+    assert contents(tmp_path) == {f"packed/{name}": data for name, data in expected.items()}
+
+
 ORPHANS = """
-import sys, time
+import os, time
 from ssps_lib.corpora.workers import in_order
 
 def wait(number):
-    print(number, flush=True)
+    os.write(1, b"%d\\n" % number)  # in one piece, as both write at once
     time.sleep(3600)
 
 if __name__ == "__main__":
