@@ -235,6 +235,12 @@ class Trainer:
         state, parts = checkpoints.load(source, self.framework, optimizer)
         if not own:
             return
+        if state.get("corpus", self.corpus.fingerprint) != self.corpus.fingerprint:
+            raise ValueError(
+                f"the checkpoint of run {self.config.name} belongs to other utterances than the "
+                f"corpus '{self.corpus.name}' holds now: bring its files back, or delete the run's "
+                "folder, training then starts from the beginning"
+            )
         self.epoch, self.metrics = state["epoch"], state["metrics"]
         rows = parts.get("progress", {})
         restore_norms(self.framework, rows)
@@ -500,6 +506,7 @@ class Trainer:
             optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
             state: dict[str, Any] = {"epoch": self.epoch, "step": self.progress.step}
             state |= {"seconds": self.progress.seconds, "metrics": self.metrics}
+            state["corpus"] = self.corpus.fingerprint
             checkpoints.save(self.folder / "checkpoint", self.framework, optimizer, parts, state)
         self.accelerator.wait_for_everyone()
         self.saved_at = time.perf_counter()

@@ -2,13 +2,16 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from conftest import bootstrapped, tiny
 
 from ssps_lib import frameworks, training
+from ssps_lib.corpora import open_corpus
 from ssps_lib.recipes import recipe
-from ssps_lib.training import checkpoints, run_folder
+from ssps_lib.training import checkpoints, loop, run_folder
+from ssps_lib.training.loop import Trainer
 
 SSPS = {"positives": "ssps-clustering", "clusters": 5, "window": 1}
 
@@ -90,6 +93,18 @@ def test_too_many_clusters_are_refused_before_the_ssl_run_is_trained(home):
     with pytest.raises(ValueError, match=r"K is 33 clusters but .* lower K"):
         training.run(config)
     assert not list(home.glob("runs/*/checkpoint"))
+
+
+def test_a_corpus_that_changed_since_the_checkpoint_is_refused(tmp_path, monkeypatch):
+    """One utterance is left out; the number of mini-batches stays."""
+    config = tiny(epochs=2, batch_size=10)
+    Trainer(config.with_(epochs=1), tmp_path).train()
+    Trainer(config, tmp_path)
+    fewer = open_corpus("simulated", **config.corpus_options)
+    fewer.train = fewer.train.subset(np.arange(31), fewer.train.name)
+    monkeypatch.setattr(loop, "open_corpus", lambda *_, **__: fewer)
+    with pytest.raises(ValueError, match="belongs to other utterances than the corpus 'simulated"):
+        Trainer(config, tmp_path)
 
 
 def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_good_checkpoint(monkeypatch):
