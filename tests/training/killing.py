@@ -7,6 +7,7 @@ import importlib
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -102,6 +103,56 @@ def until_killed(config, home: Path, notes: Path, moment, **environment) -> int:
     process.join(PATIENCE)
     assert process.exitcode is not None, "the training hangs"
     return process.exitcode
+
+
+def take_part(config, environment: dict, moment: tuple | None) -> None:
+    """Be one rank of a gloo group that trains `config`, after the runs that it starts from."""
+    os.environ.update(environment)
+    import torch
+
+    from ssps_lib.training import loop
+    from ssps_lib.training.__main__ import run_all
+
+    torch.set_num_threads(1)
+    loop.TOGETHER = 1  # steps from one checkpoint to the next
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the trace of a rank whose partner was killed
+    if moment is not None:
+        arm(*moment)
+    run_all(config, int(environment["WORLD_SIZE"]))
+
+
+def ranks(config, home: Path, moments: list[tuple | None]) -> list[int]:
+    """Train as so many ranks, as a launcher starts them, each killed at its moment or never.
+
+    A rank whose partner died ends by itself, or is ended, as a launcher does, after the others.
+
+    Returns:
+        The exit status of each rank, minus the signal's number if one ended it.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {
+        "SSPS_HOME": str(home), "SSPS_RECORDS": str(home / "records"), "MASTER_PORT": str(port),
+        "MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": str(len(moments)), "ACCELERATE_USE_CPU": "true",
+        "SSPS_CHECKPOINT_MINUTES": "0",
+    }  # fmt: skip
+    group = [
+        CONTEXT.Process(
+            target=take_part,
+            args=(config, settings | {"RANK": str(rank), "LOCAL_RANK": str(rank)}, moment),
+        )
+        for rank, moment in enumerate(moments)
+    ]
+    for process in group:
+        process.start()
+    wait_for(lambda: all(p.exitcode is not None for p in group) or any(p.exitcode for p in group))
+    for process in group:
+        if any(moments) and process.exitcode is None:
+            process.terminate()
+        process.join(PATIENCE)
+        assert process.exitcode is not None, "a rank hangs"
+    return [process.exitcode for process in group]
 
 
 def wait_for(condition) -> None:
