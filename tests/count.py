@@ -19,6 +19,8 @@ PROMISES = {  # what the chapter tells, by the tests that are one case each
     "bad inputs of commands and chapters": r"test_bad_input_table.py::test_(the_command|papermill)",
     "kills at chosen moments": r"test_kills.py::test_killed_at_a_chosen_moment",
     "frameworks and samplers resumed within an epoch": r"test_kills.py::test_each_framework_goes",
+    "frameworks killed": r"test_kills_frameworks.py::test_killed",
+    "frameworks killed at two processes": r"test_kills_frameworks.py::test_ranks",
     "properties": r"test_properties.py::",
     "signals": r"test_signals.py::",
     "locks and launches": r"test_(lock|processes).py::",

@@ -15,7 +15,10 @@ import warnings
 from pathlib import Path
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["ssps_lib.training.loop", "ssps_lib.training.run", "sklearn"])
+LIBRARY = ["ssps_lib.training.loop", "ssps_lib.training.run"]
+CONTEXT.set_forkserver_preload(  # and what it imports later, for scores and for two processes
+    [*LIBRARY, "sklearn.manifold", "sklearn.metrics", "torch._dynamo"]
+)
 
 
 def arm(place: str, calls: int, number: int) -> None:
