@@ -8,7 +8,7 @@ scripts, on paper and in Jupyter the static figure is what is seen.
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ class Explorable:
     True
     """
 
-    data: Mapping[str, Any]
+    data: Mapping[str, Any] = field(repr=False)
 
     def _repr_html_(self) -> str:
         numbers = json.dumps(self.data, separators=(",", ":")).replace("<", "\\u003c")
