@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ssps_lib.corpora.corpus import SAMPLE_RATE, Corpus
+from ssps_lib.devices import to_device
 
 COLUMNS = 6  # uniform numbers that one frame consumes
 SNR_DB = {"speech": (13.0, 20.0), "music": (5.0, 15.0), "noise": (0.0, 15.0)}
@@ -97,9 +98,8 @@ class Augmentation:
 
     def _noisy(self, x: Tensor, u: tuple[Tensor, ...]) -> Tensor:
         kinds = list(self.bank.kinds)
-        table = torch.tensor(
-            [[*self.bank.kinds[kind], *SNR_DB[kind]] for kind in kinds], device=x.device
-        )
+        table = torch.tensor([[*self.bank.kinds[kind], *SNR_DB[kind]] for kind in kinds])
+        table = to_device(table, x.device)
         first, last, low, high = table[(u[2] * len(kinds)).long()].unbind(1)
         row = _pick(u[3], first, last)
         samples = x.shape[1]

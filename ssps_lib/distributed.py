@@ -51,6 +51,18 @@ def all_reduce_mean(x: Tensor) -> Tensor:
     return x / world_size()
 
 
+def all_reduce_sum(x: Tensor) -> Tensor:
+    """Sum of a tensor over the processes, in place and without gradient."""
+    if world_size() > 1:
+        dist.all_reduce(x)
+    return x
+
+
+def own_share(n: int) -> slice:
+    """The rows of (n, ...) that fall to this process when all share them out."""
+    return slice(n * rank() // world_size(), n * (rank() + 1) // world_size())
+
+
 class _Stack(torch.autograd.Function):
     """(...) -> (W, ...), equal on all processes; on the way back their gradients are summed."""
 

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssps_lib import draws, losses
+from ssps_lib.devices import to_device
 from ssps_lib.distributed import gather, rank
 from ssps_lib.frameworks import collapse
 from ssps_lib.frameworks.base import Framework
@@ -75,7 +76,7 @@ class MoCo(Framework):
         """
         everyone = gather(view)
         order = draws.permutation(0, int(self.progress * 2**53), len(everyone))
-        order = torch.from_numpy(order).to(view.device)
+        order = to_device(order, view.device)
         mine = slice(rank() * len(view), (rank() + 1) * len(view))
         keys = gather(self.key_encoder(everyone[order[mine]]))
         return keys[order.argsort()[mine]]

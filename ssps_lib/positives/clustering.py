@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ssps_lib.devices import to_device
+from ssps_lib.distributed import all_reduce_sum, own_share
 from ssps_lib.positives.kmeans import blocks, kmeans
 from ssps_lib.positives.queues import Queue, check_index
 from ssps_lib.positives.sampler import PositiveSampler, check_uniform, only_held, pick
@@ -29,6 +31,9 @@ class Clustering(PositiveSampler):
         centroids: (K, D) unit vectors m_k.
         neighbors: (K, M) the sets C_k, nearest first; None for M = 0. Narrower than M if fewer
             than M + 1 clusters have members.
+
+    The centroids are on the device of Q-hat, all tables on the CPU: pos(i) is drawn there while a
+    GPU is busy, and nobody waits for it.
     """
 
     def __init__(
@@ -67,15 +72,17 @@ class Clustering(PositiveSampler):
                 f"K={self.clusters} clusters need at least as many reference representations, the "
                 f"queue holds {len(held)}: fill it, or lower K."
             )
-        rows = reference.values if len(held) == reference.size else reference.values[held]
+        rows = reference.values
+        if len(held) < reference.size:
+            rows = rows[to_device(held, reference.device)]
         assigned, self.centroids = kmeans(
-            rows, self.clusters, self.iterations, generator=generator, dtype=self.dtype
+            rows, self.clusters, self.iterations, None, generator, self.dtype, shared=True
         )
-        self.assignments = torch.full((reference.n,), -1, device=reference.device)
-        self.assignments[reference.indices[held]] = assigned
+        self.assignments = torch.full((reference.n,), -1)
+        self.assignments[reference.indices[held]] = assigned.cpu()
         counts = assigned.bincount(minlength=self.clusters)
         if self.window > 0:
-            self.neighbors = nearest_clusters(self.centroids, counts > 0, self.window)
+            self.neighbors = nearest_clusters(self.centroids, counts > 0, self.window, True).cpu()
         self._members = _member_keys(self.assignments)  # S_k (Eq. 12)
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -87,7 +94,7 @@ class Clustering(PositiveSampler):
     def load_state_dict(self, state: dict[str, Tensor], reference: Queue) -> None:
         """Restore the clusters of the epoch's start, from which Q-hat has moved on since."""
         for name, value in state.items():
-            setattr(self, name, value.to(reference.device))
+            setattr(self, name, value.to(reference.device if name == "centroids" else "cpu"))
         self._members = _member_keys(self.assignments)
 
     def sample(
@@ -97,15 +104,16 @@ class Clustering(PositiveSampler):
         if self.assignments is None:
             raise RuntimeError("SSPS-Clustering has no clusters: call refresh first.")
         check_index(index, len(self.assignments))
-        index = index.to(self.assignments.device)
-        uniform = check_uniform(uniform, index).to(index.device)
+        index = index.cpu()
+        uniform = check_uniform(uniform, index).cpu()
         cluster = self.choose_clusters(index, uniform[:, 0])  # c-hat_i
         if queue is None or self.candidates == "cluster":
-            pos = self._draw(self._members, cluster, index, uniform[:, 1])  # Eq. 11
+            size = len(self.assignments)
+            pos = self._draw(self._members, size, cluster, index, uniform[:, 1])  # Eq. 11
             return only_held(pos, queue)
         # Published: only the members of S_k that Q' holds are candidates.
-        of_slots = torch.where(queue.indices >= 0, self.assignments[queue.indices], -1)
-        slot = self._draw(_member_keys(of_slots), cluster, queue.slots(index), uniform[:, 1])
+        keys = self._held_keys(cluster, queue)
+        slot = self._draw(keys, queue.size, cluster, queue.slots(index), uniform[:, 1])
         return torch.where(slot >= 0, queue.indices[slot], -1)
 
     def choose_clusters(self, index: Tensor, uniform: Tensor) -> Tensor:
@@ -118,19 +126,43 @@ class Clustering(PositiveSampler):
         chosen = self.neighbors[own, pick(uniform, self.neighbors.shape[1])]  # Eq. 9
         return torch.where(own >= 0, chosen, -1)
 
-    def _draw(self, keys: Tensor, cluster: Tensor, own: Tensor, uniform: Tensor) -> Tensor:
-        """A member of each cluster (B,) other than `own`, -1 where there is none."""
-        size = len(keys)
+    def _held_keys(self, cluster: Tensor, queue: Queue) -> Tensor:
+        """Sorted keys cluster * |Q'| + slot of the members that Q' holds, of the clusters (B,).
+
+        Whichever is less is looked through: all members of these clusters, or all of Q'.
+        """
+        n, wanted = len(self.assignments), cluster.unique()
+        wanted = wanted[wanted >= 0]
+        first, last = torch.searchsorted(self._members, torch.stack([wanted, wanted + 1]) * n)
+        counts = last - first
+        total = int(counts.sum())
+        if total > queue.size:
+            held = torch.where(queue.indices >= 0, self.assignments[queue.indices], -1)
+            return _member_keys(held)
+        place = torch.arange(total) + (first - counts.cumsum(0) + counts).repeat_interleave(counts)
+        slots = queue.slots(self._members[place] % n)
+        keys = wanted.repeat_interleave(counts) * queue.size + slots
+        return keys[slots >= 0].sort().values
+
+    def _draw(
+        self, keys: Tensor, size: int, cluster: Tensor, own: Tensor, uniform: Tensor
+    ) -> Tensor:
+        """A member of each cluster (B,) other than `own`, -1 where there is none.
+
+        `keys` are sorted integers cluster * size + member, see `_member_keys`.
+        """
+        if len(keys) == 0:
+            return torch.full_like(cluster, -1)
         first = torch.searchsorted(keys, cluster * size)
         count = torch.searchsorted(keys, (cluster + 1) * size) - first
         place = torch.searchsorted(keys, cluster * size + own)
-        is_member = (own >= 0) & (keys[place.clamp(max=size - 1)] == cluster * size + own)
+        is_member = (own >= 0) & (keys[place.clamp(max=len(keys) - 1)] == cluster * size + own)
         if self.allow_self:
             is_member = torch.zeros_like(is_member)
         count = count - is_member.long()
         chosen = first + pick(uniform, count)
         chosen = chosen + (is_member & (chosen >= place)).long()  # step over the anchor
-        member = keys[chosen.clamp(max=size - 1)] % size
+        member = keys[chosen.clamp(max=len(keys) - 1)] % size
         return torch.where((count > 0) & (cluster >= 0), member, -1)
 
 
@@ -158,28 +190,33 @@ class ClusteringCentroid(Clustering):
                 f"A centroid of {self.centroids.shape[1]} dimensions cannot replace an embedding "
                 f"of {queue.shape[-1]}: SSPS-Clustering (C) needs a framework without projector."
             )
-        return self.centroids[self.assignments[pos.to(self.assignments.device)]]
+        return self.centroids[to_device(self.assignments[pos.cpu()], self.centroids.device)]
 
 
-def nearest_clusters(centroids: Tensor, occupied: Tensor, window: int) -> Tensor:
+def nearest_clusters(
+    centroids: Tensor, occupied: Tensor, window: int, shared: bool = False
+) -> Tensor:
     """Eq. 10: C_k, the M clusters nearest to each cluster, (K, M), nearest first.
 
     Args:
         centroids: (K, D) unit vectors m_k.
         occupied: (K,) bool, whether a cluster has members; empty ones are never neighbours.
         window: M. If fewer than M other clusters have members there are fewer columns.
+        shared: whether all processes call this with the same centroids, to share out the work.
 
     As in the published code a cluster is not its own neighbour, which Eq. 10 does not exclude.
     """
     window = min(window, max(0, int(occupied.sum()) - 1))
     clusters = torch.arange(len(centroids), device=centroids.device)
-    neighbors = torch.empty(len(centroids), window, dtype=torch.int64, device=centroids.device)
-    for block in blocks(len(centroids), len(centroids), centroids.device):
+    neighbors = torch.zeros(len(centroids), window, dtype=torch.int64, device=centroids.device)
+    share = own_share(len(centroids)) if shared else slice(0, len(centroids))
+    for block in blocks(share.stop - share.start, len(centroids), centroids.device):
+        block = slice(share.start + block.start, share.start + block.stop)
         similarity = centroids[block] @ centroids.t()
         similarity.masked_fill_(~occupied, -torch.inf)
         similarity[clusters[block] - block.start, clusters[block]] = -torch.inf
         neighbors[block] = similarity.topk(window, dim=1).indices
-    return neighbors
+    return all_reduce_sum(neighbors) if shared else neighbors
 
 
 def _member_keys(cluster: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ssps_lib.distributed import all_reduce_sum, own_share
+
 
 def blocks(rows: int, columns: int, device: torch.device) -> Iterator[slice]:
     """Slices of `rows` such that (block, columns) float32 values take 64 MiB, 1 GiB on a GPU."""
@@ -23,6 +25,7 @@ def kmeans(
     initial: Tensor | None = None,
     generator: torch.Generator | None = None,
     dtype: torch.dtype = torch.float32,
+    shared: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Spherical k-means (Section III-E; Algorithm 1, line 2).
 
@@ -39,6 +42,8 @@ def kmeans(
         dtype: of the matrix products; sums and centroids are always float32. bfloat16 products are
             two to three times faster where the processor has instructions for them, and give
             clusters of the same mean similarity to a fraction of a percent.
+        shared: whether all processes call this with the same rows and generator. Then each of them
+            treats its share, sums are added up over the processes, and all get the same result.
 
     Returns:
         Assignments (N,) int64 and centroids (K, D) float32. On a GPU the order of the sums is not
@@ -68,12 +73,16 @@ def kmeans(
             f"The first centroids must have shape {(k, dim)}, got {tuple(initial.shape)}."
         )
     centroids = F.normalize(initial.float(), dim=1)
+    rows = own_share(n) if shared else slice(0, n)
     for _ in range(iterations):
-        _, sums = _assign(x, centroids, dtype)
+        _, sums = _assign(x, rows, centroids, dtype)
+        sums = all_reduce_sum(sums) if shared else sums
         _check_finite(sums)
         norms = sums.norm(dim=1, keepdim=True)
         centroids = torch.where(norms > 1e-12, sums / norms.clamp(min=1e-12), centroids)
-    assignments, sums = _assign(x, centroids, dtype)
+    assignments, sums = _assign(x, rows, centroids, dtype)
+    if shared:
+        assignments, sums = all_reduce_sum(assignments), all_reduce_sum(sums)
     if iterations == 0:
         _check_finite(sums)
     return assignments, centroids
@@ -88,12 +97,18 @@ def _check_finite(sums: Tensor) -> None:
         )
 
 
-def _assign(x: Tensor, centroids: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """E step: closest centroid of each row (N,), and the sums (K, D) of the rows of each."""
-    assignments = torch.empty(len(x), dtype=torch.int64, device=x.device)
+def _assign(
+    x: Tensor, share: slice, centroids: Tensor, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """E step: closest centroid of each row (N,), and the sums (K, D) of the rows of each.
+
+    Rows outside `share` count nothing and are assigned to 0.
+    """
+    assignments = torch.zeros(len(x), dtype=torch.int64, device=x.device)
     sums = torch.zeros_like(centroids)
     columns = centroids.to(dtype).t()
-    for block in blocks(len(x), len(centroids), x.device):
+    for block in blocks(share.stop - share.start, len(centroids), x.device):
+        block = slice(share.start + block.start, share.start + block.stop)
         rows = F.normalize(x[block].float(), dim=1)
         with torch.autocast(x.device.type, enabled=False):  # `dtype` decides, and nothing else
             assignments[block] = _largest(rows.to(dtype) @ columns)

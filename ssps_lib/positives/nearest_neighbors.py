@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ssps_lib.devices import to_device
 from ssps_lib.positives.kmeans import blocks
 from ssps_lib.positives.queues import Queue
 from ssps_lib.positives.sampler import PositiveSampler, check_uniform, only_held, pick
@@ -20,6 +21,8 @@ class NearestNeighbors(PositiveSampler):
     Args:
         window: M, the number of neighbours to draw from (the paper: 50).
     """
+
+    by_tables = False
 
     def __init__(self, window: int = 50) -> None:
         if not (isinstance(window, (int, Integral)) and window >= 1):
@@ -55,8 +58,8 @@ class NearestNeighbors(PositiveSampler):
         """
         if self._reference is None:
             raise RuntimeError("SSPS-NN has no reference representations: call refresh first.")
-        index = index.to(self._reference.device)
-        uniform = check_uniform(uniform, index).to(index.device)
+        index = index.cpu()
+        uniform = check_uniform(uniform, index).cpu()
         held = self._reference.contains(index)
         if queries is None:
             queries = self._reference.rows(index)
@@ -79,11 +82,13 @@ class NearestNeighbors(PositiveSampler):
         columns = max(len(queries), queries.shape[1])  # of the scores, or of the rows themselves
         for block in blocks(reference.size, columns, reference.device):
             rows = F.normalize(reference.values[block].float(), dim=1)
-            indices = reference.indices[block]
-            scores = (queries @ rows.t()).masked_fill_(indices < 0, -torch.inf)
+            scores = queries @ rows.t()
+            empty = reference.indices[block] < 0
+            if empty.any():
+                scores.masked_fill_(to_device(empty, scores.device), -torch.inf)
             scores, place = scores.topk(min(count, len(rows)), dim=1)
             best = torch.cat([best, scores], dim=1)
-            found = torch.cat([found, indices[place]], dim=1)
+            found = torch.cat([found, place + block.start], dim=1)
             best, place = best.topk(min(count, best.shape[1]), dim=1)
             found = found.gather(1, place)
-        return found
+        return reference.indices[found.cpu()]  # the one moment that waits for the device

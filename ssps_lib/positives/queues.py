@@ -5,6 +5,8 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
+from ssps_lib.devices import to_device
+
 
 class Queue:
     """Rows of training utterances, looked up by training index (Section III-C2).
@@ -23,9 +25,10 @@ class Queue:
 
     Attributes:
         values: (size, *shape) rows, by slot; arbitrary where the slot is empty.
-        indices: (size,) training index held in each slot, -1 where it is empty.
+        indices: (size,) training index held in each slot, -1 where it is empty; on the CPU.
 
-    No method waits for the device, except that indices on the CPU are checked.
+    The rows are on the device; which utterance has which slot is kept on the CPU, where pos(i) is
+    drawn. So no method waits for the device, as long as the indices given are on the CPU too.
 
     >>> queue = Queue(n=5, shape=(2,), size=2)
     >>> queue[torch.tensor([3, 1])] = torch.tensor([[3.0, 3.0], [1.0, 1.0]])
@@ -50,8 +53,8 @@ class Queue:
         self.n, self.shape, self.size = n, tuple(shape), size
         self.values = torch.zeros(size, *self.shape, dtype=dtype, device=device)
         # Both tables have one entry more, which stays -1: position -1 then stands for "nowhere".
-        self._indices = torch.full((size + 1,), -1, device=device)
-        self._slots = torch.full((n + 1,), -1, device=device)
+        self._indices = torch.full((size + 1,), -1)
+        self._slots = torch.full((n + 1,), -1)
         self.pointer = 0
 
     @property
@@ -63,13 +66,13 @@ class Queue:
         return self.values.device
 
     def __len__(self) -> int:
-        """Number of utterances held (waits for the device)."""
+        """Number of utterances held."""
         return int((self.indices >= 0).sum())
 
     def slots(self, index: Tensor) -> Tensor:
         """Slot of each training index (B,), -1 where it is absent or the index is -1."""
         check_index(index, self.n, least=-1)
-        return self._slots[index.to(self.device)]
+        return self._slots[index.cpu()]
 
     def contains(self, index: Tensor) -> Tensor:
         """(B,) bool: whether the queue holds a row of each training index; False for -1."""
@@ -77,13 +80,13 @@ class Queue:
 
     def rows(self, index: Tensor) -> Tensor:
         """(B, *shape) rows, arbitrary where the index is absent: for use with `contains`."""
-        return self.values[self.slots(index)]
+        return self.values[to_device(self.slots(index), self.device)]
 
     def __getitem__(self, index: Tensor) -> Tensor:
         """(B, *shape) rows of training indices (B,); ValueError if one is absent."""
         present = self.contains(index)
         if not present.all():
-            absent = index.to(self.device)[~present]
+            absent = index.cpu()[~present]
             raise ValueError(
                 f"{len(absent)} of {len(index)} training indices are not in the queue "
                 f"(first: {int(absent[0])}): fill it first, or ask `contains` before reading."
@@ -96,20 +99,20 @@ class Queue:
         if len(index) > self.size and self.size < self.n:  # only the newest rows fit in the ring
             self.pointer += len(index) - self.size
             index, values = index[-self.size :], values[-self.size :]
-        index = index.to(self.device)
+        index = index.cpu()
         values = values.detach().to(self.device, self.values.dtype)
         last = _last_occurrence(index)
         if self.size == self.n:
-            self.values[index] = values[last]
+            self.values[to_device(index, self.device)] = values[to_device(last, self.device)]
             self._indices[index] = self._slots[index] = index
             return
-        step = torch.arange(len(index), device=self.device)
+        step = torch.arange(len(index))
         slots = (self.pointer + step) % self.size
         self._slots[self._indices[slots]] = -1  # rows that give way
         self._indices[self._slots[index]] = -1  # older rows of the same utterances
         self._indices[slots] = torch.where(last == step, index, -1)
         self._slots[index] = slots[last]
-        self.values[slots] = values
+        self.values[to_device(slots, self.device)] = values
         self.pointer = (self.pointer + len(index)) % self.size
 
     def restart(self) -> None:
@@ -134,7 +137,7 @@ class Queue:
         self.values.copy_(state["values"])
         self.indices.copy_(state["indices"])
         self._slots.fill_(-1)
-        self._slots[self.indices] = torch.arange(self.size, device=self.device)
+        self._slots[self.indices] = torch.arange(self.size)
         self._slots[-1] = -1
         self.pointer = int(state["pointer"])
 

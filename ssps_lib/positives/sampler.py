@@ -14,10 +14,12 @@ class PositiveSampler:
     it is empty and the anchor keeps its own positive; `retrieve` gives the positive embeddings.
 
     `from_audio` tells whether the positive is a frame cut from utterance pos(i) and encoded with
-    the mini-batch (supervised positives), rather than a row of Q' (SSPS).
+    the mini-batch (supervised positives), rather than a row of Q' (SSPS). `by_tables` tells whether
+    pos(i) comes from tables on the CPU alone, so that drawing it waits for no device.
     """
 
     from_audio = False
+    by_tables = True
 
     def refresh(self, reference: Queue, generator: torch.Generator | None = None) -> None:
         """Look at the reference representations Q-hat at the start of an epoch (Algorithm 1)."""
@@ -26,6 +28,8 @@ class PositiveSampler:
         self, index: Tensor, queue: Queue | None = None, uniform: Tensor | None = None
     ) -> Tensor:
         """pos(i) for training indices (B,): training indices (B,), -1 where pos(i) is empty.
+
+        Both are best on the CPU, where the tables are.
 
         Args:
             index: (B,) training indices of the anchors.

@@ -9,6 +9,7 @@ from torch import Tensor
 from ssps_lib import draws
 from ssps_lib.augmentation import COLUMNS, Augmentation
 from ssps_lib.corpora import SAMPLE_RATE, Corpus
+from ssps_lib.devices import to_device
 
 VIEWS, DISTORTIONS, REFERENCE, POSITIVES = 0, 100, 200, 300  # independent streams of draws
 
@@ -63,7 +64,7 @@ class Feeder:
             place = draws.uniform(self.seed, epoch, index, 1, VIEWS + v)[:, 0]
             frames = self._frames(source, place, samples)
             distortion = draws.uniform(self.seed, epoch, index, COLUMNS, DISTORTIONS + v)
-            uniform = torch.from_numpy(distortion).to(self.device)
+            uniform = to_device(distortion, self.device)
             out.append(self.augmentation(frames, uniform))
         return out
 
@@ -77,8 +78,8 @@ class Feeder:
         return torch.from_numpy(draws.uniform(self.seed, epoch, index, 2, POSITIVES))
 
     def _frames(self, index: np.ndarray, place: np.ndarray, samples: int) -> Tensor:
-        frames = torch.from_numpy(self.cutter.cut(index, place, samples))
-        return frames.to(self.device).float() / 32768
+        frames = to_device(self.cutter.cut(index, place, samples), self.device)
+        return frames.float() / 32768
 
 
 class Cutter:

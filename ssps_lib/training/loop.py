@@ -20,6 +20,7 @@ from tqdm import tqdm
 from ssps_lib import analysis, draws, encoders, frameworks, paths, positives, scorer
 from ssps_lib.augmentation import Augmentation, Bank, cached_bank, read_bank
 from ssps_lib.corpora import SAMPLE_RATE, Corpus, Splits, open_corpus
+from ssps_lib.devices import to_device
 from ssps_lib.distributed import all_reduce_mean, gather, synchronise_norms
 from ssps_lib.encoders.checkpoints import save_encoder
 from ssps_lib.frameworks import collapse
@@ -165,11 +166,12 @@ class Trainer:
         if self.accelerator.num_processes > 1 and self.framework.synchronised_norms:
             synchronise_norms(self.framework)
         groups = self.framework.parameter_groups(config.weight_decay)
-        if config.optimizer == "adam":
-            optimizer = torch.optim.Adam(groups, lr=config.learning_rate)
-        else:
-            optimizer = torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9)
         self.framework.to(self.device)
+        fused = True if self.device.type == "cuda" else None  # one kernel for all parameters
+        if config.optimizer == "adam":
+            optimizer = torch.optim.Adam(groups, lr=config.learning_rate, fused=fused)
+        else:
+            optimizer = torch.optim.SGD(groups, config.learning_rate, momentum=0.9, fused=fused)
         self.model, self.optimizer = self.accelerator.prepare(self.framework, optimizer)
 
     def _build_positives(self) -> None:
@@ -334,37 +336,51 @@ class Trainer:
         """Algorithm 2 on one global mini-batch `batch` (B,); returns what was observed."""
         framework = self.framework
         index = self._own_rows(batch)
-        pos = self.sample(epoch, index)
+        pos, served = self._positives(epoch, batch)
         drawn = None
         if self.sampler.from_audio:
-            drawn = np.where(pos.cpu() >= 0, pos.cpu(), index)
+            drawn = np.where(pos >= 0, pos, index)
+        own = to_device(index, self.device)
         with self.accelerator.autocast():
             views = self.feeder.views(epoch, index, drawn)
-            z, z_pos = self.model(views, positive_gradient=not self._all_found(pos))
+            z, z_pos = self.model(views, positive_gradient=not served)
             z_ssps = z_pos
             if self.bootstraps:
                 rows = self.sampler.retrieve(pos, self.positive_queue)
-                z_ssps = framework.substitute(z_pos, rows, pos >= 0)
-            loss = framework.loss(z, z_ssps, self.labels[torch.from_numpy(index).to(self.device)])
+                z_ssps = framework.substitute(z_pos, rows, to_device(pos >= 0, self.device))
+            loss = framework.loss(z, z_ssps, self.labels[own])
         self._optimise(loss, epoch)
         z, z_ssps = z.detach(), z_ssps.detach()
         observed = {"loss": loss, **framework.monitors(z, z_ssps)}
         framework.after_step(z, z_ssps, z_pos.detach())
         if self.bootstraps:
-            self.observer.update(torch.from_numpy(index).to(self.device), pos)
+            self.observer.update(own, to_device(pos, self.device))
             self._insert(batch, self.reference(epoch, index), framework.queued(z_pos))
         return observed
 
-    def _all_found(self, pos: Tensor) -> bool:
-        """Whether Q' gives all positives of the global batch, so that view 2 needs no gradient."""
-        return self.bootstraps and float(all_reduce_mean((pos >= 0).float().mean())) == 1
+    def _positives(self, epoch: int, batch: np.ndarray) -> tuple[Tensor, bool]:
+        """pos(i) of this process's rows, and whether Q' gives all positives of the global batch.
+
+        Then view 2 needs no gradient in any process. (Where some rows do, the others have to go
+        back with them: batch statistics make every row a function of all, see
+        `tests/training/test_step.py`.) Where tables decide, each process draws for all of them
+        and asks nobody.
+        """
+        if not self.bootstraps:
+            return self.sample(epoch, self._own_rows(batch)), False
+        if self.sampler.by_tables:
+            pos = self.sample(epoch, batch)
+            own = self._own_rows(np.arange(len(batch)))
+            return pos[own[0] : own[-1] + 1], bool((pos >= 0).all())
+        pos = self.sample(epoch, self._own_rows(batch))
+        found = to_device((pos >= 0).float().mean(), self.device)
+        return pos, float(all_reduce_mean(found)) == 1
 
     def sample(self, epoch: int, index: np.ndarray) -> Tensor:
-        """pos(i) of each utterance (B,), -1 where it is empty."""
-        rows = torch.from_numpy(index).to(self.device)
-        uniform = self.feeder.choices(epoch, index).to(self.device)
+        """pos(i) of each utterance (B,) on the CPU, -1 where it is empty."""
+        uniform = self.feeder.choices(epoch, index)
         queue = self.positive_queue if self.bootstraps else None
-        return self.sampler.sample(rows, queue, uniform)
+        return self.sampler.sample(torch.from_numpy(index), queue, uniform)
 
     @torch.no_grad()
     def reference(self, epoch: int, index: np.ndarray) -> Tensor:
@@ -426,7 +442,7 @@ class Trainer:
         return np.ascontiguousarray(np.array_split(batch, count)[self.accelerator.process_index])
 
     def _insert(self, batch: np.ndarray, y: Tensor, z_pos: Tensor) -> None:
-        index = torch.from_numpy(batch).to(self.device)
+        index = torch.from_numpy(batch)
         with torch.no_grad():
             self.reference_queue[index] = gather(y)
             self.positive_queue[index] = gather(z_pos.float())

@@ -1,0 +1,126 @@
+"""A training step never waits for the device, and skips what no gradient needs."""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from conftest import CORPUS, bootstrapped, tiny
+
+from ssps_lib import encoders, positives
+from ssps_lib.training.loop import Trainer
+
+META = torch.device("meta")  # holds shapes only: whoever reads a value of it fails
+
+OPTIONS = {
+    "simclr": {},
+    "moco": {"queue_size": 16},
+    "swav": {"prototypes": 5, "hidden": 8, "dim": 8, "queue_size": 8, "queue_start": 0},
+    "vicreg": {"hidden": 8, "dim": 8},
+    "dino": {"hidden": 8, "bottleneck": 4, "outputs": 12, "local_crops": 1},
+}
+
+
+def moved(trainer: Trainer) -> Trainer:
+    """The trainer with everything that lives on the device moved to one that cannot be read."""
+    trainer.device = trainer.feeder.device = META
+    trainer.framework.to(META)
+    trainer.labels = trainer.labels.to(META)
+    trainer.observer.sums = trainer.observer.sums.to(META)
+    trainer.feeder.augmentation.bank = trainer.feeder.augmentation.bank.to(META)
+    for queue in (trainer.reference_queue, trainer.positive_queue):
+        queue.values = queue.values.to(META)
+    if trainer.sampler.centroids is not None:
+        trainer.sampler.centroids = trainer.sampler.centroids.to(META)
+    return trainer
+
+
+@pytest.mark.parametrize("name", sorted(OPTIONS))
+def test_an_iteration_reads_nothing_back_from_the_device(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # unknown to the device
+    ring = {"simclr": None}.get(name, 8)
+    options = {
+        "framework": name,
+        "framework_options": OPTIONS[name],
+        "augmentation": "reverb+noise",
+    }
+    config = bootstrapped(positive_queue=ring, start_from=tiny(**options), **options, crop=0.3)
+    AcceleratorState._reset_state(True)
+    trainer = Trainer(config, tmp_path)
+    trainer.framework.train()
+    for batch in trainer.batches(0):  # queues as full as they get
+        y = torch.randn(len(batch), trainer.framework.representation_encoder.dim)
+        z = torch.randn(len(batch), *trainer.framework.embedding_shape)
+        trainer._insert(batch, y, z)
+    trainer.sampler.refresh(trainer.reference_queue)
+    before = trainer.positive_queue.indices.clone()
+    trainer = moved(trainer)
+    trainer.optimizer = torch.optim.Adam(trainer.framework.parameter_groups(0.0))
+    batch = trainer.batches(1)[0]
+    observed = trainer.iteration(trainer.epoch, batch)
+    assert observed["loss"].device == META
+    held = trainer.positive_queue.indices
+    assert set(batch.tolist()) <= set(held.tolist())
+    assert ring is None or not torch.equal(held, before)
+
+
+def test_the_device_that_cannot_be_read_notices_a_reader():
+    with pytest.raises(RuntimeError):
+        float(torch.zeros((), device=META))
+    with pytest.raises(NotImplementedError):
+        torch.zeros(2, device=META).cpu()
+
+
+@pytest.mark.parametrize("size", [None, 4])
+def test_a_queue_keeps_its_tables_on_the_cpu(size):
+    far, near = (positives.Queue(6, (3,), size=size, device=d) for d in (META, "cpu"))
+    for index in ([4, 0, 4], [5, 1], [2, 3, 0]):
+        for queue in (far, near):
+            values = torch.ones(len(index), 3, device=queue.device)
+            queue[torch.tensor(index)] = values
+    assert torch.equal(far.indices, near.indices)
+    every = torch.arange(-1, 6)
+    assert torch.equal(far.slots(every), near.slots(every))
+    assert far.rows(torch.tensor([2, 3])).device == META
+    assert len(far) == len(near)
+
+
+def test_positives_of_a_device_are_drawn_as_on_the_cpu():
+    near = positives.Queue(30, (4,))
+    near[torch.arange(30)] = torch.randn(30, 4)
+    sampler = positives.Clustering(5, window=1)
+    sampler.refresh(near, torch.Generator().manual_seed(0))
+    far = positives.Queue(30, (4,), device=META)
+    far[torch.arange(30)] = torch.zeros(30, 4, device=META)
+    index, uniform = torch.arange(8), torch.rand(8, 2)
+    pos = sampler.sample(index, near, uniform)
+    assert torch.equal(sampler.sample(index, far, uniform), pos)
+    assert sampler.retrieve(pos, far).shape == (8, 4)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_statistics_lead_every_gradient_through_all_rows(training):
+    """Why view 2 is spared only where all positives come from the queue: with batch statistics the
+    embedding that stays depends on the rows that are replaced, and so do the weights' gradients."""
+    encoder = encoders.build("fast_resnet34", channels=8, dim=8).train(training)
+    features = torch.randn(4, 40, 30, requires_grad=True)
+    encoder.represent(features)[0].sum().backward()  # the only positive that stays
+    others = features.grad[1:].abs().max()
+    assert (others > 1e-8) == training
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_is_never_waited_for(tmp_path):
+    config = bootstrapped(corpus_options=CORPUS)
+    AcceleratorState._reset_state(True)
+    trainer = Trainer(config, tmp_path)
+    trainer.fill_queues()
+    trainer.sampler.refresh(trainer.reference_queue)
+    trainer.framework.train()
+    batches = trainer.batches(1)
+    trainer.iteration(trainer.epoch, batches[0])  # kernels are chosen
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        trainer.iteration(trainer.epoch, batches[1])
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
