@@ -20,6 +20,8 @@
       if (image.complete) mark(image);
       else image.addEventListener("load", () => mark(image));
     }
+    // Entries of the bibliography have a role of their own, which a list may not hold.
+    for (const list of document.querySelectorAll(".citation-list")) list.removeAttribute("role");
     reach();
     addEventListener("resize", reach);
   });
