@@ -6,6 +6,7 @@ the obvious implementation and with the best library at hand:
     python tests/benchmarks/kmeans_clusters.py                    # prints a table
     python tests/benchmarks/kmeans_clusters.py --quick            # tiny sizes: does it run?
     python tests/benchmarks/kmeans_clusters.py --json FILE        # also stores it
+    python tests/benchmarks/kmeans_clusters.py --threads 1 --clock cpu    # the machine is busy
 
 `run.py` runs them all. A library that is not installed is left out with a sentence.
 """
@@ -18,7 +19,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +29,8 @@ import torch
 from ssps_lib.training import record
 
 Work = Callable[[], object]
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+clock = "wall"  # what seconds are: of the day, or of this process (all threads together)
 
 
 def library(name: str) -> ModuleType | None:
@@ -63,9 +66,9 @@ def once(work: Work) -> tuple[float, float | None]:
     """Seconds of one call, and the MiB that it took at its peak beyond what was held before."""
     gc.collect()
     before = peak_reset()
-    started = time.perf_counter()
+    started = CLOCKS[clock]()
     work()
-    seconds = time.perf_counter() - started
+    seconds = CLOCKS[clock]() - started
     peak = None if before is None else max(0, memory("VmHWM") - before) / 2**20
     return seconds, peak
 
@@ -75,15 +78,17 @@ def compare(
     repeats: int = 5,
     items: float | None = None,
     slow: Mapping[str, int] | None = None,
+    warm: bool = True,
     shares: Mapping[str, float] | None = None,
 ) -> dict[str, dict]:
     """Time works by turns, so that what else the machine does falls on all of them alike.
 
     Args:
-        works: name -> call; each is called once before, to warm up.
+        works: name -> call.
         repeats: timed calls of each.
         items: what one call treats, for a throughput.
         slow: name -> fewer calls, without one to warm up.
+        warm: whether to call each once before.
         shares: name -> part of the whole that the call does; its time is divided by it.
 
     Returns:
@@ -92,7 +97,7 @@ def compare(
     slow, shares = slow or {}, shares or {}
     taken: dict[str, list[tuple[float, float | None]]] = {name: [] for name in works}
     for name, work in works.items():
-        if name not in slow:
+        if warm and name not in slow:
             work()
     for turn in range(repeats):
         for name, work in works.items():
@@ -158,40 +163,48 @@ def about(name: str) -> dict:
     }  # fmt: skip
 
 
-def show(result: dict) -> None:
-    """One line for each work of each size."""
-    for part, rows in result.items():
-        for row in rows if isinstance(rows, list) else ():
-            size = (
-                ", ".join(f"{k} {v:,}" for k, v in row["size"].items()) + " " + row.get("phase", "")
-            )
-            for name, one in row["works"].items():
-                peak = "" if one["peak_mib"] is None else f"{one['peak_mib']:8.0f} MiB"
-                times = row["ratios"].get(name)
-                print(
-                    f"{part}  {size:28}  {name:22} {1000 * one['seconds']:10.1f} ms"
-                    f"  ({1000 * one['low']:.1f} to {1000 * one['high']:.1f}) {peak}"
-                    + (f"  x {times:.2f}" if times else ""),
-                    flush=True,
-                )
+def show(part: str, row: dict) -> None:
+    """One line for each work."""
+    size = ", ".join(f"{k} {v:,}" for k, v in row["size"].items()) + " " + row.get("phase", "")
+    for name, one in row["works"].items():
+        peak = "" if one["peak_mib"] is None else f"{one['peak_mib']:8.0f} MiB"
+        times = row["ratios"].get(name)
+        print(
+            f"{part}  {size:28}  {name:22} {1000 * one['seconds']:10.1f} ms"
+            f"  ({1000 * one['low']:.1f} to {1000 * one['high']:.1f}) {peak}"
+            + (f"  x {times:.2f}" if times else ""),
+            flush=True,
+        )
 
 
-def main(name: str, measure: Callable[[bool], dict], doc: str) -> None:
-    """The command line of a benchmark: `measure(quick)` gives name -> rows."""
+def main(name: str, measure: Callable[[bool], Iterator[tuple[str, object]]], doc: str) -> None:
+    """The command line of a benchmark: `measure(quick)` gives rows and values, one after another.
+
+    The file is written after each of them, so that an interrupted benchmark keeps what it has.
+    """
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of PyTorch")
     parser.add_argument("--json", type=Path, metavar="FILE", help="store the result here as well")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu on a busy machine")
     options = parser.parse_args()
+    global clock
+    clock = options.clock
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     result = about(f"bench-{name}") | {"quick": options.quick}
-    result |= measure(options.quick)
-    show(result)
-    if options.json:
-        options.json.write_text(json.dumps(record.rounded(result), indent=1) + "\n")
+    for part, value in measure(options.quick):
+        if isinstance(value, dict) and "works" in value:
+            result.setdefault(part, []).append(value)
+            show(part, value)
+        else:
+            result[part] = value
+            print(part, value, flush=True)
+        if options.json:
+            options.json.write_text(json.dumps(record.rounded(result), indent=1) + "\n")
 
 
 def row(size: Mapping[str, int], works: Mapping[str, dict], ours: str, **more) -> dict:
     """A size, what its works took, and their ratios to ours."""
-    return {"size": dict(size), "works": works, "ours": ours, "ratios": ratios(works, ours), **more}
+    out = {"size": dict(size), "works": works, "ours": ours, "ratios": ratios(works, ours)}
+    return out | {"clock": clock, "threads": torch.get_num_threads(), **more}

@@ -9,6 +9,7 @@ cache of its own. Traffic is what the collectives of a step hand over, counted f
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -18,14 +19,15 @@ from ssps_lib import encoders, recipes, training
 from ssps_lib.training import launch
 
 CORPUS = {
-    "speakers": 40, "recordings": 4, "utterances": 2, "seconds": 2.0,
+    "speakers": 24, "recordings": 4, "utterances": 2, "seconds": 2.0,
     "dev_speakers": 4, "test_speakers": 4, "test_recordings": 2,
 }  # fmt: skip
+STEPS = 6  # of an epoch
 CASES = ((1, 1), (1, 2), (2, 1))  # processes, and threads of each
 
 
 def config(quick: bool) -> training.RunConfig:
-    """Two epochs of ten steps of 32 utterances; the first one warms up."""
+    """Two epochs of STEPS steps of 32 utterances; the first one warms up."""
     options = {"channels": 8, "dim": 32} if quick else {}
     return recipes.recipe("simclr", "ssl", preset="smoke", encoder="fast_resnet34").with_(
         corpus_options=CORPUS, encoder_options=options, batch_size=32, crop=1.5, epochs=2,
@@ -48,31 +50,28 @@ def train(run: training.RunConfig, home: Path, processes: int, threads: int) -> 
     done = training.load(run, use_record=False)
     return {
         "processes": processes, "threads": threads,
-        "seconds_per_step": done.metrics["seconds"][-1] / 10,
+        "seconds_per_step": done.metrics["seconds"][-1] / STEPS,
         "per_second": done.metrics["utterances_per_second"][-1],
         "loss": done.metrics["loss"][-1],
     }  # fmt: skip
 
 
-def measure(quick: bool) -> dict:
+def measure(quick: bool) -> Iterator[tuple[str, object]]:
     """All cases, one after another."""
     run = config(quick)
     encoder = encoders.build(run.encoder, **run.encoder_options)
     parameters = sum(p.numel() for p in encoder.parameters())
     with tempfile.TemporaryDirectory() as name:
-        rows = [train(run, Path(name) / f"{p}x{t}", p, t) for p, t in CASES]
-    for found in rows:
-        print(found)
-    return {
-        "training": {"encoder": run.encoder, "batch_size": run.batch_size, "crop": run.crop},
-        "parameters": parameters, "dim": encoder.dim,
-        "norm_channels": sum(
-            m.num_features
-            for m in encoder.modules()
-            if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)
-        ),
-        "processes": rows,
-    }  # fmt: skip
+        rows = []
+        for processes, threads in CASES:
+            home = Path(name) / f"{processes}x{threads}"
+            rows.append(train(run, home, processes, threads))
+            yield "processes", list(rows)
+    norms = [m for m in encoder.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    yield "training", {"encoder": run.encoder, "batch_size": run.batch_size, "crop": run.crop}
+    yield "parameters", parameters
+    yield "dim", encoder.dim
+    yield "norm_channels", sum(m.num_features for m in norms)
 
 
 if __name__ == "__main__":
