@@ -1,5 +1,6 @@
 """The pages of the API reference: no module forgotten, none invented, and a drawing up to date."""
 
+import doctest
 import importlib.util
 import re
 
@@ -21,6 +22,7 @@ def script(name):
 
 
 diagram, plain_docstrings = script("diagram"), script("plain_docstrings")
+references = script("cross_references")
 
 
 def modules():
@@ -113,3 +115,41 @@ def test_docstrings_are_read_as_prose(line, escaped):
 def test_what_an_example_prints_is_left_alone():
     lines = ["    >>> x", "    [* | *]", "", "    a * b"]
     assert plain_docstrings.plain(lines) == [*lines[:3], r"    a \* b"]
+
+
+def chapters_of(html):
+    return [p for p in sorted(html.glob("[0-9][0-9]_*.html")) if not p.stem.endswith("_stored")]
+
+
+def test_every_chapter_leads_to_the_entries_that_it_uses(build):
+    lacking = [p.stem for p in chapters_of(build.html) if "#ssps_lib." not in p.read_text()]
+    assert chapters_of(build.html) and lacking == []
+    page = (build.html / "03_ssl.html").read_text()
+    assert 'href="api/losses.html#ssps_lib.losses.nt_xent"' in page
+
+
+def test_entries_lead_to_the_chapters_that_use_them(build):
+    losses = (build.html / "api" / "losses.html").read_text()
+    entry = losses.partition('id="ssps_lib.losses.nt_xent"')[2].partition('id="ssps_lib.')[0]
+    assert 'href="../03_ssl.html"' in entry
+    claims = (build.html / "api" / "claims.html").read_text()
+    assert re.search(r'href="../05_effects.html"><span class="doc">[Cc]hapter 5<', claims)
+
+
+@pytest.mark.parametrize("name", ["cross_references", "launch_buttons"])
+def test_examples_of_the_extensions(name):
+    assert doctest.testmod(script(name)).attempted > 0
+    assert doctest.testmod(script(name)).failed == 0
+
+
+def test_uses_are_read_through_aliases_and_packages():
+    code = ["from ssps_lib import positives, training as t", "positives.Clustering(4, 1)\nt.run"]
+    names = {references.defined(name) for name in references.used(code)}
+    assert "ssps_lib.positives.clustering.Clustering" in names
+    assert "ssps_lib.training.run.run" in names
+
+
+@pytest.mark.parametrize("text", ["config.json", "Trainer.nothing", "seed", "K", "losses.*"])
+def test_other_code_is_no_link(text):
+    entries = {"ssps_lib.losses.moco", "ssps_lib.training.loop.Trainer"}
+    assert references.entry_of(text, entries) is None
