@@ -6,6 +6,7 @@ with a clean environment and reads the result from the run's folder.
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from ssps_lib.training.run import is_complete, run_folder
 INHERITED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK")
 PREFIXES = ("MASTER_", "TORCHELASTIC", "ACCELERATE_")
 GRACE = 45  # seconds to finish an iteration and write a checkpoint; the ranks themselves get 30
+FAILED = re.compile(r"Root Cause.*?rank +: (\d+).*?exitcode +: (-?\d+)", re.S)  # torch's summary
 
 
 def command(config_file: Path, num_processes: int, precision: str) -> list[str]:
@@ -88,6 +90,7 @@ def _launch(config: RunConfig, num_processes: int) -> None:
     config_file = folder / "launch.json"
     config_file.write_text(json.dumps(asdict(config), indent=1))
     with open(folder / "log.txt", "ab+") as log, signals.raised(f"the training of {config.name}"):
+        before = log.seek(0, os.SEEK_END)  # of earlier launches
         process = subprocess.Popen(
             command(config_file, num_processes, config.precision),
             env=environment(num_processes), stdout=log, stderr=subprocess.STDOUT,
@@ -98,11 +101,30 @@ def _launch(config: RunConfig, num_processes: int) -> None:
         finally:
             _stop(process)
     if code != 0:
-        tail = "\n".join((folder / "log.txt").read_text(errors="replace").splitlines()[-15:])
+        said = (folder / "log.txt").read_bytes()[before:].decode(errors="replace")
+        tail = "\n".join(said.splitlines()[-15:])
         raise RuntimeError(
-            f"training {config.name} in {num_processes} processes failed (exit status {code}); "
-            f"the run resumes when it is started again. Its last lines:\n{tail}"
+            f"training {config.name} in {num_processes} processes failed (exit status {code})"
+            f"{first_to_fail(said)}; the run resumes when it is started again. Its last lines:\n"
+            f"{tail}"
         )
+
+
+def first_to_fail(log: str) -> str:
+    """Which rank ended first and how, as part of a sentence; empty where the log does not say.
+
+    >>> first_to_fail("Root Cause:\\n  rank      : 1 (local_rank: 1)\\n  exitcode  : -9 (pid: 77)")
+    ': rank 1 was killed by SIGKILL (is the memory used up?), and the others were stopped'
+    """
+    found = FAILED.findall(log)
+    if not found:
+        return ""
+    rank, code = (int(text) for text in found[-1])
+    how = f"ended with status {code}"
+    if code < 0:
+        name = signal.Signals(-code).name
+        how = f"was killed by {name}" + (" (is the memory used up?)" if name == "SIGKILL" else "")
+    return f": rank {rank} {how}, and the others were stopped"
 
 
 def _stop(process: subprocess.Popen) -> None:

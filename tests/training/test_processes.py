@@ -1,5 +1,12 @@
 """Two real processes, started as a chapter starts them, give the model of one."""
 
+import json
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
@@ -47,6 +54,92 @@ def test_a_rank_that_fails_stops_the_others_and_is_named(tmp_path, monkeypatch):
         training.run(tiny(), num_processes=2)
     assert "rank      : 1" in str(caught.value) or "no disk here" in str(caught.value)
     assert training.load(tiny(), use_record=False) is None
+
+
+DIES = """
+import os, signal, threading, time
+from pathlib import Path
+
+def end():
+    while not list(Path(os.environ["SSPS_HOME"]).glob("runs/*/checkpoint/state.json")):
+        time.sleep(0.001)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if os.environ.get("RANK") == "1":
+    threading.Thread(target=end, daemon=True).start()
+"""
+
+
+def test_a_rank_that_dies_is_named_and_the_run_resumes(tmp_path, monkeypatch):
+    """It resumes although another program has the port that launchers take by default."""
+    config = tiny(epochs=3)
+    (tmp_path / "sitecustomize.py").write_text(DIES)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match=r"rank 1 was killed by SIGKILL.*others were stopped"):
+        training.run(config, num_processes=2)
+    assert training.load(config, use_record=False) is None
+    state = json.loads((training.run_folder(config) / "checkpoint" / "state.json").read_text())
+    assert 1 <= state["epoch"] < 3
+    monkeypatch.delenv("PYTHONPATH")
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):  # somebody else has it: as good
+            other.bind(("127.0.0.1", 29500))
+            other.listen()
+        resumed = training.run(config, num_processes=2)
+    assert len(resumed.metrics["loss"]) == 3
+    done = state["metrics"][0]["seconds"]  # as it was measured before the end: not trained again
+    assert resumed.metrics["seconds"][0] == pytest.approx(done, rel=1e-5)
+
+
+def by_hand(config_file, *flags):
+    """`accelerate launch ... -m ssps_lib.training`, as one machine types it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
+         "--mixed_precision", "no", "--dynamo_backend", "no", *flags,
+         "-m", "ssps_lib.training", "--config", str(config_file)],
+        env=launch.environment(2) | {launch.signals.STARTER_LIVES: "0"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    file = tmp_path / "run.json"
+    file.write_text(json.dumps(asdict(tiny(epochs=1))))
+    return file
+
+
+def free_port():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        return other.getsockname()[1]
+
+
+def test_two_machines_started_by_hand_train_one_run(config_file):
+    """Each is told how many there are, which one it is, and where the first one listens."""
+    where = ["--main_process_ip", "127.0.0.1", "--main_process_port", str(free_port())]
+    machines = [
+        by_hand(config_file, "--num_machines", "2", "--machine_rank", str(rank), *where)
+        for rank in (0, 1)
+    ]
+    said = [machine.communicate()[0] for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], said
+    run = training.load(tiny(epochs=1), use_record=False)
+    assert run.record["machine"].startswith("CPU, 2 threads")
+
+
+def test_a_port_in_use_is_named(config_file):
+    """One machine alone takes another port; the first of several cannot, and says so."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        where = ["--main_process_ip", "127.0.0.1", "--main_process_port", port]
+        machine = by_hand(config_file, "--num_machines", "2", "--machine_rank", "0", *where)
+        said = machine.communicate()[0]
+    assert machine.returncode != 0
+    assert f"`{port}`" in said and "another process is utilizing it" in said
 
 
 def test_another_number_of_processes_is_refused():
