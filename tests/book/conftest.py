@@ -19,9 +19,10 @@ class Build:
 
     @property
     def pages(self) -> list[Path]:
-        """The pages with an article, those of the search and the index left out."""
-        apart = ("index.html", "search.html", "genindex.html")
-        return [page for page in sorted(self.html.glob("*.html")) if page.name not in apart]
+        """The pages with an article, those of the API too; not the search and the two indexes."""
+        apart = {self.html / name for name in ("index.html", "search.html", "genindex.html")}
+        found = (page for page in sorted(self.html.rglob("*.html")) if page not in apart)
+        return [page for page in found if "_static" not in page.parts]
 
 
 @pytest.fixture(scope="session")

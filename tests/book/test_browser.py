@@ -1,127 +1,182 @@
-"""Every page in a headless browser: formulas typeset, images there, no request off the site."""
+"""Every page in a headless browser: whole, without an error, for phones, keyboards and the dark."""
 
-import json
-import os
 import re
-import shutil
-import subprocess
-import threading
-from contextlib import contextmanager
-from functools import partial
-from html import unescape
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import pytest
+from browser import BROWSER, REQUIRED, axe, walk
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    *("--virtual-time-budget=8000", "--window-size=1300,20000", "--dump-dom"),
-]
-# A page of the book may load what its own site serves, and nothing else.
-POLICY = "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'"
-# Writes what goes wrong into an attribute that the dumped page shows.
-WITNESS = """<script>
-const seen = [];
-const note = (text) => {
-  seen.push(text);
-  document.documentElement.setAttribute("data-faults", JSON.stringify(seen));
-};
-addEventListener("securitypolicyviolation", (e) => note("asks for " + e.blockedURI));
-const failed = (e) => note("fails on " + (e.target.src || e.target.href || e.message));
-addEventListener("error", failed, true);
-addEventListener("unhandledrejection", (e) => note("rejects " + e.reason));
-</script>"""
-
-if BROWSER is None and not os.environ.get("SSPS_REQUIRE_BROWSER"):
+if BROWSER is None and not REQUIRED:
     pytest.skip("no Chromium on this machine, so pages were not looked at", allow_module_level=True)
 
-
-class Handler(SimpleHTTPRequestHandler):
-    """Serves a folder, with the policy and the witness added to each page."""
-
-    def do_GET(self) -> None:
-        if not self.path.endswith(".html"):
-            return super().do_GET()
-        page = Path(self.translate_path(self.path)).read_text(encoding="utf-8")
-        body = page.replace("<head>", "<head>" + WITNESS, 1).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Security-Policy", POLICY)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_) -> None:
-        """Say nothing."""
-
-
-@contextmanager
-def served(folder):
-    """The address of a folder, for as long as the block lasts."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+PHONE = 390  # CSS pixels
+LOOK = """
+  const found = { faults: view.faults(), dom: view.document.querySelector("article")?.outerHTML };
+  await view.width(PHONE);
+  const root = view.document.documentElement;
+  found.beyond = Math.max(0, root.scrollWidth - PHONE);
+  found.serious = [];
+  if (AXE) {
+    found.serious.push(...await view.axe({ runOnly: ["scrollable-region-focusable"] }));
+    await view.width(1280);
+    if (!CODE) view.lighten();
+    view.unfold();
+    view.theme("light");
+    await view.pause(300);
+    found.serious.push(...await view.axe());
+    view.theme("dark");
+    await view.pause(300);
+    found.serious.push(...await view.axe({ runOnly: ["color-contrast"] }));
+  }
+  return found;
+"""
+without_axe = pytest.mark.skipif(
+    axe() is None and not REQUIRED,
+    reason="axe-core-python is not installed, so accessibility was not looked at",
+)
 
 
-def seen(address: str, profile) -> str:
-    """The page as the browser has it after running its scripts."""
-    assert BROWSER, "SSPS_REQUIRE_BROWSER is set and there is no Chromium: install it"
-    command = [BROWSER, *FLAGS, f"--user-data-dir={profile}", address]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+@dataclass(frozen=True)
+class Seen:
+    """A page as written and as the browser had it after running its scripts."""
+
+    source: str
+    dom: str | None
+    faults: list[str]
+    beyond: int  # pixels that stick out at the width of a phone
+    serious: list[str]  # serious and critical findings of axe-core
 
 
-def faults(source: str, dumped: str) -> list[str]:
-    """What a reader would miss on a page, given its source and what the browser made of it."""
-    article = re.search(r"<article.*?</article>", dumped, re.S)
-    if article is None:
+def look(site, pages, profile) -> dict[str, Seen]:
+    """What the browser saw of each page, by its address; code is examined on one page."""
+    names = [page.relative_to(site).as_posix() for page in pages]
+    steps = []
+    for name in names:
+        code = int("16_" in name)
+        wanted = f"const PHONE = {PHONE}, AXE = {int(axe() is not None)}, CODE = {code};"
+        steps.append({"page": name, "do": wanted + LOOK})
+    reports = walk(site, steps, profile)
+    return {
+        name: Seen(page.read_text(encoding="utf-8"), **report)
+        for name, page, report in zip(names, pages, reports, strict=True)
+    }
+
+
+@pytest.fixture(scope="module")
+def seen(build, tmp_path_factory):
+    return look(build.html, build.pages, tmp_path_factory.mktemp("browser") / "profile")
+
+
+def faults(page: Seen) -> list[str]:
+    """What a reader would miss on a page."""
+    if page.dom is None:
         return ["has no article"]
-    article, found = article[0], []
-    formulas = len(re.findall(r'class="[^"]*\bmath notranslate', source))
-    typeset = article.count("<mjx-container")
+    found = []
+    formulas = len(re.findall(r'class="[^"]*\bmath notranslate', page.source))
+    typeset = page.dom.count("<mjx-container")
     if formulas != typeset:
         found.append(f"{typeset} of {formulas} formulas are typeset")
-    found += [f"formula error: {m}" for m in re.findall(r'data-mjx-error="([^"]*)"', article)]
-    if re.search(r'fill="red"|color: red', article):
+    found += [f"formula error: {m}" for m in re.findall(r'data-mjx-error="([^"]*)"', page.dom)]
+    if re.search(r'fill="red"|color: red', page.dom):
         found.append("a formula uses an undefined macro")
-    noted = re.search(r'data-faults="([^"]*)"', dumped)
-    return found + (json.loads(unescape(noted[1])) if noted else [])
+    return found + page.faults
 
 
-def test_every_page_is_as_it_should_be(build, tmp_path):
-    found = {}
-    with served(build.html) as site:
-        for page in build.pages:
-            name = page.relative_to(build.html).as_posix()
-            dumped = seen(f"{site}/{name}", tmp_path / "profile")
-            found[name] = faults(page.read_text(encoding="utf-8"), dumped)
-    assert found
-    assert {name: wrong for name, wrong in found.items() if wrong} == {}
+def wrong(pages, what) -> dict:
+    """The pages of which `what` is anything but nothing."""
+    return {name: what(page) for name, page in pages.items() if what(page)}
+
+
+def test_every_page_is_as_it_should_be(seen):
+    assert len(seen) > 20
+    assert wrong(seen, faults) == {}
+
+
+def test_no_page_is_wider_than_a_phone(seen):
+    assert wrong(seen, lambda page: page.beyond) == {}
+
+
+@without_axe
+def test_no_serious_finding_of_accessibility_in_both_themes(seen):
+    assert axe() is not None, "SSPS_REQUIRE_BROWSER is set: install axe-core-python"
+    assert wrong(seen, lambda page: page.serious) == {}
 
 
 def test_each_fault_is_seen(build, tmp_path):
-    """A real page of the book, spoilt in five ways."""
+    """A real page of the book, spoilt in many ways."""
     page = build.pages[0]
     spoilt = page.with_name("spoilt.html")
     formulas = [r"\(\left( x\)", r"\(\nosuch\)", r"\({x\)"]
     spans = "".join(f'<span class="math notranslate nohighlight">{f}</span>' for f in formulas)
     assets = '<img src="gone.png"><img src="http://other.example/a.png">'
-    html = page.read_text(encoding="utf-8").replace("</article>", f"{spans}{assets}</article>", 1)
+    bad = '<p style="color:#999;background:#aaa">pale</p><div style="width:900px">wide</div>'
+    script = '<script>console.error("oh", "dear")</script>'
+    html = page.read_text(encoding="utf-8")
+    html = html.replace("</article>", f"{spans}{assets}{bad}{script}</article>", 1)
     spoilt.write_text(html, encoding="utf-8")
     try:
-        with served(build.html) as site:
-            wrong = "; ".join(faults(html, seen(f"{site}/spoilt.html", tmp_path / "profile")))
+        page = look(build.html, [spoilt], tmp_path / "profile")["spoilt.html"]
     finally:
         spoilt.unlink()
-    assert "formulas are typeset" in wrong
-    assert "formula error" in wrong
-    assert "undefined macro" in wrong
-    assert "gone.png" in wrong
-    assert "asks for http://other.example/a.png" in wrong
+    said = "; ".join(faults(page))
+    for part in ("formulas are typeset", "formula error", "undefined macro", "gone.png",
+                 "asks for http://other.example/a.png", "console: oh dear"):  # fmt: skip
+        assert part in said
+    assert page.beyond > 400
+    if axe():
+        assert any(found.startswith(("color-contrast", "image-alt")) for found in page.serious)
+
+
+EXPLORE = """
+  const box = await view.until(() => view.document.querySelector(".explorable:not([hidden])"));
+  const part = (name) => box.querySelector(name);
+  const told = () => [part("output").textContent, part("svg[role]").outerHTML];
+  const found = { before: told() };
+  const slider = box.querySelector("input[type=range]");
+  found.valuetext = [slider.getAttribute("aria-valuetext")];
+  slider.focus();
+  found.focused = view.document.activeElement === slider;
+  slider.value = Number(slider.value) === Number(slider.max) ? 0 : slider.max;
+  slider.dispatchEvent(new Event("input"));
+  found.after = told();
+  found.valuetext.push(slider.getAttribute("aria-valuetext"));
+  const shown = (node) => getComputedStyle(node).display !== "none";
+  found.picture = shown(box.parentElement.querySelector("img"));
+  return found;
+"""
+STILL = """
+  const boxes = [...view.document.querySelectorAll(".explorable")];
+  const figures = boxes.map((box) => JSON.parse(box.querySelector("script").textContent).figure);
+  const images = figures.map((name) => view.document.getElementById(name).querySelector("img"));
+  return { boxes: boxes.map((box) => box.getBoundingClientRect().height),
+           images: images.map((image) => image.getBoundingClientRect().height) };
+"""
+
+
+@pytest.mark.parametrize(
+    ("page", "picture"), [("05_effects.html", False), ("12_hyperparameters.html", True)]
+)
+def test_a_slider_changes_what_is_shown(build, page, picture, tmp_path):
+    steps = [{"page": page, "do": EXPLORE}, {"page": f"{page}?no-scripts", "do": STILL}]
+    moved, still = walk(build.html, steps, tmp_path / "profile")
+    assert moved["focused"]
+    assert moved["valuetext"][0] != moved["valuetext"][1]
+    assert moved["before"][0] != moved["after"][0], "the words stayed"
+    assert moved["before"][1] != moved["after"][1], "the drawing stayed"
+    assert moved["picture"] == picture
+    assert still["boxes"] and set(still["boxes"]) == {0}
+    assert min(still["images"]) > 50, "without scripts the static figure is missing"
+
+
+def test_the_search_finds_a_term(build, tmp_path):
+    find = """
+      await view.until(() => view.document.querySelector("#search-results li a"));
+      await view.pause(500);
+      return [...view.document.querySelectorAll("#search-results li a")].map((a) => a.href);
+    """
+    steps = [{"page": "search.html?q=pseudo-positive", "do": find}]
+    (found,) = walk(build.html, steps, tmp_path / "profile")
+    pages = {build.html / urlsplit(address).path.lstrip("/") for address in found}
+    holding = [p.name for p in pages if "pseudo-positive" in p.read_text(encoding="utf-8")]
+    assert "04_ssps.html" in holding or "glossary.html" in holding

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 LOADED = {"script": "src", "img": "src", "audio": "src", "video": "src", "source": "src"}
+HEAVY = 3_000_000  # bytes of a page with its figures and sounds
 FETCHED_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "prefetch", "preconnect"}
 
 
@@ -63,6 +64,18 @@ def test_strict_build_passes(build):
 def test_every_page_is_whole(build):
     assert len(build.pages) >= 2
     assert {page.name: faults(page) for page in build.pages if faults(page)} == {}
+
+
+def weight(page: Path) -> int:
+    """Bytes of a page and of what it loads but the style and scripts that all pages share."""
+    own = {resolve(page, a)[0] for a in Page(page).assets if not a.startswith("data:")}
+    return sum(f.stat().st_size for f in {page, *own} if f.is_file() and "_static" not in f.parts)
+
+
+def test_no_page_is_heavy(build):
+    weights = {page.name: weight(page) for page in build.pages}
+    assert max(weights.values()) > 10_000
+    assert {name: bytes_ for name, bytes_ in weights.items() if bytes_ > HEAVY} == {}
 
 
 def test_style_sheets_stay_on_the_site(build):
