@@ -24,13 +24,14 @@ ADDRESSES = {
 @pytest.mark.parametrize("url", ADDRESSES, ids=["unset", "set"])
 def test_buttons_follow_the_repository(url, tmp_path):
     config = yaml.safe_load((BOOK.parent / "_config.yml").read_text())
+    config["sphinx"]["local_extensions"] = {"plain_docstrings": str(BOOK / "api")}
     if url:
         config["repository"] = {"url": url, "path_to_book": "book", "branch": "main"}
     (tmp_path / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False))
     book = tmp_path / "book"
     book.mkdir()
     (book / "references.bib").touch()
-    (book / "_toc.yml").write_text("format: jb-book\nroot: 01_one\nchapters: []\n")
+    (book / "_toc.yml").write_text("format: jb-book\nroot: 01_one\n")
     kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
     cells = [new_markdown_cell("# 1. One"), new_code_cell("1 + 1", execution_count=1)]
     chapter = new_notebook(cells=cells, metadata={"kernelspec": kernel})
