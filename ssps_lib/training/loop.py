@@ -29,7 +29,7 @@ from ssps_lib.training.config import RunConfig
 from ssps_lib.training.feeder import Feeder
 from ssps_lib.training.fields import check_batch
 from ssps_lib.training.health import DivergedError, Watch
-from ssps_lib.training.progress import Progress, norm_rows, own_row, restore_norms
+from ssps_lib.training.progress import Progress, norm_rows, own_sums, restore_norms
 
 PATIENCE = timedelta(hours=6)  # of the other processes while the main one embeds and scores
 MINUTES = 30.0  # between checkpoints within an epoch
@@ -181,9 +181,10 @@ class Trainer:
         if not self.bootstraps:
             return
         encoder = self.framework.representation_encoder
-        self.reference_queue = positives.Queue(n, (encoder.dim,), device=self.device)
+        dtype = torch.float16 if config.queue_precision == "fp16" else torch.float32
+        self.reference_queue = positives.Queue(n, (encoder.dim,), None, dtype, self.device)
         self.positive_queue = positives.Queue(
-            n, self.framework.embedding_shape, size=config.positive_queue, device=self.device
+            n, self.framework.embedding_shape, config.positive_queue, dtype, self.device
         )
         self.observer = analysis.PositiveObserver(self.corpus.speakers, self.corpus.recordings)
 
@@ -197,6 +198,8 @@ class Trainer:
         elif kind.startswith("ssps-clustering"):
             options = {"clusters": config.clusters, "window": config.window}
             options["candidates"] = config.candidates
+            half = config.kmeans_precision == "bf16"
+            options["dtype"] = torch.bfloat16 if half else torch.float32
         return positives.build(kind, **options)
 
     def _build_feeder(self) -> Feeder:
@@ -253,7 +256,7 @@ class Trainer:
             self.progress = Progress.restored(state["step"], state["seconds"], rows, self.device)
             if self.bootstraps:
                 self.sampler.load_state_dict(parts.get("sampler", {}), self.reference_queue)
-                self.observer.sums = own_row(rows["observer"]).to(self.device)
+                self.observer.sums = own_sums(rows["observer"]).to(self.device)
 
     # -- the run --------------------------------------------------------------------------------
 

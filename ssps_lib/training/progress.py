@@ -60,6 +60,11 @@ def own_row(rows: Tensor) -> Tensor:
     return rows[rank()].clone() if len(rows) == world_size() else rows.mean(dim=0)
 
 
+def own_sums(rows: Tensor) -> Tensor:
+    """As `own_row`, for counts that are added up over the processes: an equal part of them all."""
+    return own_row(rows) * (len(rows) / world_size())
+
+
 def _statistics(module: nn.Module) -> dict[str, Tensor]:
     ends = ("running_mean", "running_var")
     return {name: value for name, value in module.named_buffers() if name.endswith(ends)}

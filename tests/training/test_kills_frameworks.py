@@ -6,6 +6,7 @@ The kills of a chain follow each other in one run, which must end as one that wa
 import random
 import signal
 
+import numpy as np
 import pytest
 import torch
 from conftest import new_home
@@ -99,3 +100,27 @@ def test_ranks_killed_alone_and_together(undisturbed, home, framework):
     expected = undisturbed(config, lambda config, whole: ranks(config, whole, [None, None]))
     for one, whole in zip((config.start_from, config), expected, strict=True):
         assert_same(everything(one), whole)
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)])
+def test_another_number_of_processes_takes_over(undisturbed, home, before, after):
+    """The same utterances, pseudo-positives and queue slots; sums differ in their last bits."""
+    calm = {"learning_rate": 1e-4, "framework_options": {"temperature": 0.5}}
+    ssl = run_of("simclr").start_from.with_(**calm)
+    config = run_of("simclr").with_(start_from=ssl, **calm)
+    kill = (ITERATION, STEPS + 2, signal.SIGKILL)  # the second of the SSPS phase
+    assert -signal.SIGKILL in ranks(config, home, [kill] * before)
+    assert ranks(config, home, [None] * after) == [0] * after
+    files, curve = everything(config)
+    expected, whole = undisturbed(config, lambda c, at: ranks(c, at, [None] * before))[1]
+    assert curve[0].keys() == whole[0].keys() and len(curve) == 1
+    np.testing.assert_allclose(curve[0]["loss"], whole[0]["loss"], rtol=1e-5)
+    for name in ("coverage", "speaker_accuracy", "recording_accuracy", "learning_rate"):
+        assert curve[0][name] == whole[0][name]
+    assert files.keys() == expected.keys()
+    for file, tensors in expected.items():
+        assert tensors.keys() == files[file].keys()
+        for name, tensor in tensors.items():
+            exact = not tensor.is_floating_point()
+            bound = {"rtol": 0, "atol": 0} if exact else {"rtol": 1e-3, "atol": 1e-3}
+            torch.testing.assert_close(files[file][name], tensor, **bound)
