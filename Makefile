@@ -42,7 +42,7 @@ test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -o addopts= --nbval-lax --nbval-cell-timeout 900 book
 
 clean:
-	rm -rf _build _run .pytest_cache .ruff_cache .hypothesis
+	rm -rf _build _run .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -16,11 +16,12 @@ from ssps_lib.training import Run, RunConfig
 from ssps_lib.training.record import BINS
 
 FRAMEWORKS = ("simclr", "moco", "swav", "vicreg", "dino")
-# Kinds of runs, by their names here: arguments of `recipe` after the framework.
-KINDS = {name: (name, {}) for name in (
+# Kinds of runs, by their names here.
+Recipe = tuple[str, dict]  # positives, and what is changed in their recipe
+KINDS: dict[str, Recipe] = {name: (name, {}) for name in (
     "ssl", "ssl-continued", "ssps-nn", "ssps-clustering", "ssps-clustering-c", "supervised",
 )}  # fmt: skip
-PLAIN = {f"{name}, plain": (name, {"augmentation": "none"}) for name in
+PLAIN: dict[str, Recipe] = {f"{name}, plain": (name, {"augmentation": "none"}) for name in
          ("ssl-continued", "ssps-clustering")}  # fmt: skip
 
 Runs = Mapping[tuple[str, str], Mapping[int, Run]]  # framework, kind -> seed -> run
@@ -107,7 +108,7 @@ def configs(preset: str, seed: int = 1717, **changes) -> dict[tuple[str, str], R
     }
 
 
-def _cell(cell: tuple[int, int], preset: str) -> tuple[str, dict]:
+def _cell(cell: tuple[int, int], preset: str) -> Recipe:
     k, m = cell
     return "ssps-clustering", {"clusters": grid.own_clusters(k, preset), "window": m}
 
