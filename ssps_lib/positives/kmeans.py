@@ -34,7 +34,8 @@ def kmeans(
     means of their rows (M); a last E step follows. An empty cluster keeps its centroid.
 
     Args:
-        x: (N, D) rows, normalised here block by block; any float type, not copied.
+        x: (N, D) rows of any length and float type, normalised here: at once where they take 64 MiB
+            or less, else block by block and again in each iteration, without a copy of all.
         k: number K of clusters, at most N.
         iterations: number of M steps (the paper: 10).
         initial: (K, D) first centroids instead of random rows.
@@ -73,14 +74,15 @@ def kmeans(
             f"The first centroids must have shape {(k, dim)}, got {tuple(initial.shape)}."
         )
     centroids = F.normalize(initial.float(), dim=1)
-    rows = own_share(n) if shared else slice(0, n)
+    rows, unit = own_share(n) if shared else slice(0, n), x.numel() <= 2**24
+    x = _unit(x) if unit else x
     for _ in range(iterations):
-        _, sums = _assign(x, rows, centroids, dtype)
+        _, sums = _assign(x, rows, centroids, dtype, unit)
         sums = all_reduce_sum(sums) if shared else sums
         _check_finite(sums)
         norms = sums.norm(dim=1, keepdim=True)
         centroids = torch.where(norms > 1e-12, sums / norms.clamp(min=1e-12), centroids)
-    assignments, sums = _assign(x, rows, centroids, dtype)
+    assignments, sums = _assign(x, rows, centroids, dtype, unit)
     if shared:
         assignments, sums = all_reduce_sum(assignments), all_reduce_sum(sums)
     if iterations == 0:
@@ -97,19 +99,23 @@ def _check_finite(sums: Tensor) -> None:
         )
 
 
+def _unit(rows: Tensor) -> Tensor:
+    return F.normalize(rows.float(), dim=1)
+
+
 def _assign(
-    x: Tensor, share: slice, centroids: Tensor, dtype: torch.dtype
+    x: Tensor, share: slice, centroids: Tensor, dtype: torch.dtype, unit: bool
 ) -> tuple[Tensor, Tensor]:
     """E step: closest centroid of each row (N,), and the sums (K, D) of the rows of each.
 
-    Rows outside `share` count nothing and are assigned to 0.
+    Rows outside `share` count nothing and are assigned to 0; `unit` rows are normalised already.
     """
     assignments = torch.zeros(len(x), dtype=torch.int64, device=x.device)
     sums = torch.zeros_like(centroids)
     columns = centroids.to(dtype).t()
     for block in blocks(share.stop - share.start, len(centroids), x.device):
         block = slice(share.start + block.start, share.start + block.stop)
-        rows = F.normalize(x[block].float(), dim=1)
+        rows = x[block] if unit else _unit(x[block])
         with torch.autocast(x.device.type, enabled=False):  # `dtype` decides, and nothing else
             assignments[block] = _largest(rows.to(dtype) @ columns)
         sums.index_add_(0, assignments[block], rows)

@@ -10,6 +10,9 @@ from ssps_lib.training.fields import check
 
 VERSION = 1  # of the training semantics: raise it when the same config trains differently
 
+LATER = {  # fields that came later, and their defaults: runs without them keep their names
+    "schedule_epochs": None, "queue_precision": "no", "kmeans_precision": "no",
+}  # fmt: skip
 NEEDED = {  # by the positives
     "ssps-nn": ("window",),
     "ssps-clustering": ("clusters", "window"),
@@ -47,6 +50,8 @@ class RunConfig:
     window: int | None = None  # M
     candidates: str = "queue"  # pos(i) among the queue's members of a cluster, or all: "cluster"
     positive_queue: int | None = None  # |Q'|, all N training utterances if None
+    queue_precision: str = "no"  # "fp16" halves the memory of both queues
+    kmeans_precision: str = "no"  # "bf16" for the products of k-means
     # optimisation (IV-C)
     epochs: int = 100  # of this run, beyond those of `start_from`
     batch_size: int = 256  # over all processes
@@ -136,8 +141,9 @@ class RunConfig:
         """Plain values; the corpus by its name, so that a config names no path of a machine."""
         values = asdict(self)
         values["corpus"] = Path(self.corpus).name
-        if self.schedule_epochs is None:  # a later field: runs without it keep their names
-            del values["schedule_epochs"]
+        for name, default in LATER.items():
+            if values[name] == default:
+                del values[name]
         values["start_from"] = None if self.start_from is None else self.start_from.to_dict()
         return values
 

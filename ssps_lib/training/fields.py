@@ -20,6 +20,8 @@ CHOICES = {
     "optimizer": ("adam", "sgd"),
     "schedule": ("step", "cosine"),
     "precision": ("no", "bf16"),
+    "queue_precision": ("no", "fp16"),
+    "kmeans_precision": ("no", "bf16"),
     "candidates": ("queue", "cluster"),
 }
 NAMES = ("framework", "encoder", "positives")

@@ -12,16 +12,27 @@ OTHER = {
     "augmentation": "none", "framework": "moco", "framework_options": {"temperature": 0.1},
     "encoder": "fast_resnet34", "encoder_options": {"channels": 8}, "positives": "supervised",
     "clusters": 7, "window": 3, "candidates": "cluster", "positive_queue": 5, "epochs": 3,
+    "queue_precision": "fp16", "kmeans_precision": "bf16",
     "batch_size": 8, "optimizer": "sgd", "learning_rate": 0.1, "decay": 0.5, "decay_every": 2,
     "warmup_epochs": 1, "schedule": "cosine", "schedule_epochs": 200,
     "final_learning_rate": 1e-6, "weight_decay": 0.1, "clip_norm": 1.0, "precision": "bf16",
     "seed": 2, "average_last": 3, "observe_every": 4, "start_from": RunConfig(epochs=1),
 }  # fmt: skip
 
+HASH = "40b5ded1a5d2"  # of RunConfig() at VERSION 1
+
 
 @pytest.mark.parametrize("name", [f.name for f in fields(RunConfig)])
 def test_every_field_changes_the_hash(name):
     assert RunConfig(**{name: OTHER[name]}).hash != RunConfig().hash
+
+
+def test_fields_that_came_later_leave_the_names_of_older_runs():
+    """The hash of a config as the first version of the library had it."""
+    assert RunConfig().hash == HASH
+    values = RunConfig().to_dict()
+    assert not set(config.LATER) & set(values)
+    assert from_dict(values) == RunConfig()
 
 
 def test_the_seed_of_the_parent_changes_the_hash():

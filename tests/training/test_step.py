@@ -124,3 +124,16 @@ def test_a_gpu_is_never_waited_for(tmp_path):
         trainer.iteration(trainer.epoch, batches[1])
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def test_half_precision_queues_and_products_train(tmp_path):
+    half = {"queue_precision": "fp16", "kmeans_precision": "bf16"}
+    AcceleratorState._reset_state(True)
+    trainer = Trainer(bootstrapped(**half), tmp_path)
+    assert trainer.sampler.dtype == torch.bfloat16
+    trainer.fill_queues()
+    trainer.saved_at = float("inf")  # no checkpoint within the epoch
+    values = trainer.train_epoch(trainer.epoch)
+    for queue in (trainer.reference_queue, trainer.positive_queue):
+        assert queue.values.dtype == torch.float16 and queue.values.isfinite().all()
+    assert values["coverage"] > 0.5 and values["loss"] > 0
