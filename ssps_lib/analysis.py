@@ -74,6 +74,8 @@ class PositiveObserver:
 def _integers(labels: Labels) -> np.ndarray:
     """Labels as 0, 1, ... (N,)."""
     labels = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    if labels.ndim != 1:
+        raise ValueError(f"labels are {labels!r:.60}, expected a vector of shape (N,)")
     return np.unique(labels, return_inverse=True)[1]
 
 
@@ -94,9 +96,9 @@ def nmi(u: Labels, v: Labels) -> float:
     >>> nmi(np.array([0, 0, 1, 1]), np.array([5, 5, 3, 3]))
     1.0
     """
+    u, v = _integers(u), _integers(v)
     if len(u) != len(v) or not len(u):
         raise ValueError(f"labellings of {len(u)} and {len(v)} items: expected one length above 0")
-    u, v = _integers(u), _integers(v)
     pairs = np.unique(u * (v.max() + 1) + v, return_inverse=True)[1]
     entropies = _entropy(u) + _entropy(v)
     if entropies == 0:
@@ -151,15 +153,16 @@ def _pairs(sizes: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.nda
 
 
 def _check_rows(embeddings: Tensor, labels: np.ndarray, pairs: int) -> None:
+    embeddings = torch.as_tensor(embeddings)
     if embeddings.ndim != 2 or len(embeddings) != len(labels):
         raise ValueError(
             f"embeddings have shape {tuple(embeddings.shape)} and there are {len(labels)} labels: "
             "expected (N, D) and N"
         )
-    if not torch.isfinite(torch.as_tensor(embeddings)).all():
+    if not torch.isfinite(embeddings).all():
         raise ValueError(f"some of {len(labels)} embeddings are not finite: did training diverge?")
-    if pairs < 1:
-        raise ValueError(f"pairs is {pairs}, expected at least 1")
+    if not isinstance(pairs, (int, np.integer)) or pairs < 1:
+        raise ValueError(f"pairs is {pairs!r}, expected a whole number of at least 1")
 
 
 def _cosines(embeddings: Tensor, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -262,6 +265,10 @@ def mfcc_embedding(waveform: Tensor, coefficients: int = 20) -> Tensor:
     Raises:
         ValueError: a waveform of another shape, or too short for two frames.
     """
+    if not isinstance(waveform, Tensor):
+        raise ValueError(
+            f"waveform is {waveform!r:.60}, expected a tensor (B, T): use torch.as_tensor"
+        )
     if waveform.ndim != 2 or waveform.shape[1] <= 256:
         raise ValueError(
             f"waveform has shape {tuple(waveform.shape)}, expected (B, T) with more than 256 "

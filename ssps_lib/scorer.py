@@ -11,6 +11,7 @@ grouped); on small trial lists that is larger by up to one step of a rate.
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from numbers import Integral, Real
 from typing import TypeAlias
 
 import numpy as np
@@ -122,10 +123,11 @@ def _min_dcf(targets: np.ndarray, others: np.ndarray, miss: float, false_alarm: 
 
 
 def _costs(p_target: float, c_miss: float, c_fa: float) -> tuple[float, float]:
-    if not 0 < p_target < 1 or c_miss <= 0 or c_fa <= 0:
+    numbers = all(isinstance(value, Real) for value in (p_target, c_miss, c_fa))
+    if not (numbers and 0 < p_target < 1 and c_miss > 0 and c_fa > 0):
         raise ValueError(
-            f"p_target = {p_target}, c_miss = {c_miss}, c_fa = {c_fa}: expected a probability "
-            "strictly between 0 and 1 (not percent) and positive costs"
+            f"p_target = {p_target!r}, c_miss = {c_miss!r}, c_fa = {c_fa!r}: expected a "
+            "probability strictly between 0 and 1 (not percent) and positive costs"
         )
     return c_miss * p_target, c_fa * (1 - p_target)
 
@@ -241,10 +243,11 @@ def bootstrap_eer(
         raise ValueError(
             f"{speaker.shape[1]} speaker labels for {len(scores)} trials: one for each is expected"
         )
-    if len(names) < 2 or resamples < 2 or not 0 < confidence < 1:
+    numbers = isinstance(resamples, Integral) and isinstance(confidence, Real)
+    if not (numbers and len(names) >= 2 and resamples >= 2 and 0 < confidence < 1):
         raise ValueError(
-            f"{len(names)} speakers, {resamples} resamples, confidence {confidence}: expected at "
-            "least 2 speakers, 2 resamples and a confidence between 0 and 1"
+            f"{len(names)} speakers, {resamples!r} resamples, confidence {confidence!r}: expected "
+            "at least 2 speakers, 2 resamples and a confidence between 0 and 1"
         )
     order = np.argsort(scores)
     ends = np.flatnonzero(np.append(np.diff(scores[order]) > 0, True))
@@ -270,6 +273,8 @@ def score(embeddings: Tensor, trials: Trials, block: int = BLOCK) -> np.ndarray:
     Raises:
         ValueError: non-finite or zero embeddings, a trial outside the N utterances.
     """
+    if not isinstance(trials, Trials):
+        raise ValueError(f"trials are {trials!r:.60}, expected a Trials: see corpora.read_trials")
     embeddings = torch.as_tensor(embeddings)
     if embeddings.ndim not in (2, 3):
         raise ValueError(
@@ -290,6 +295,10 @@ def score(embeddings: Tensor, trials: Trials, block: int = BLOCK) -> np.ndarray:
             "of each"
         )
     named = torch.cat([first, second])
+    if len(named) and named.is_floating_point():
+        raise ValueError(
+            f"trials name utterances by {named.dtype}, expected whole numbers: are they scores?"
+        )
     outside = named[(named < 0) | (named >= len(embeddings))]
     if len(outside):
         raise ValueError(
@@ -337,11 +346,11 @@ def embed(
     Returns:
         (N, D) or (N, crops, D) float32 on `device`, in the order of the corpus.
     """
-    if crops is not None and crops < 1:
-        raise ValueError(f"crops = {crops}: expected None (whole utterances) or at least 1")
-    if not (crop_seconds > 0 and batch_seconds > 0):
+    if crops is not None and not (isinstance(crops, Integral) and crops >= 1):
+        raise ValueError(f"crops = {crops!r}: expected None (whole utterances) or at least 1")
+    if not all(isinstance(s, Real) and s > 0 for s in (crop_seconds, batch_seconds)):
         raise ValueError(
-            f"crop_seconds = {crop_seconds} and batch_seconds = {batch_seconds}: expected "
+            f"crop_seconds = {crop_seconds!r} and batch_seconds = {batch_seconds!r}: expected "
             "durations above 0"
         )
     if not len(corpus):
@@ -407,6 +416,8 @@ def average_weights(state_dicts: Sequence[dict[str, Tensor]]) -> dict[str, Tenso
         raise ValueError("no weights to average: the run has not finished an epoch")
     last = state_dicts[-1]
     for state in state_dicts:
+        if not isinstance(state, dict):
+            raise ValueError(f"weights to average are {state!r:.60}, expected a state_dict of each")
         differing = set(state) ^ set(last) or {k for k in last if state[k].shape != last[k].shape}
         if differing:
             raise ValueError(

@@ -62,7 +62,7 @@ class Corpus:
         Raises:
             ValueError: no training index of this corpus, which a negative number is not either.
         """
-        if not 0 <= index < len(self):
+        if not (isinstance(index, (int, np.integer)) and 0 <= index < len(self)):
             self._checked(np.asarray([index]))
         return np.asarray(self.samples[self.offsets[index] : self.offsets[index + 1]])
 
@@ -84,8 +84,8 @@ class Corpus:
                 f"places of crops have shape {uniform.shape} and lie from {span}, one in [0, 1) "
                 f"for each of {len(index)} utterances is needed"
             )
-        if samples < 1:
-            raise ValueError(f"a crop of {samples} samples was asked for, at least 1 is needed")
+        if not isinstance(samples, (int, np.integer)) or samples < 1:
+            raise ValueError(f"a crop of {samples!r} samples was asked for, at least 1 is needed")
         out = np.empty((len(index), samples), np.int16) if out is None else out
         if out.shape != (len(index), samples) or out.dtype != np.int16:
             raise ValueError(

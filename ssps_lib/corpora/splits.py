@@ -24,6 +24,8 @@ def open_packed(folder: Path, trials: str | None = None, seed: int = 1) -> Split
     Raises:
         ValueError: a list that the folder does not have; damage (see `read_packed`).
     """
+    if not isinstance(folder, (str, Path)):
+        raise ValueError(f"the packed corpus is {folder!r:.60}, expected the path of a folder")
     folder = Path(folder)
     bounds = read_info(folder).get("splits")
     if bounds is None:

@@ -73,7 +73,9 @@ def parse_trials(path: Path, keys: Sequence[str]) -> tuple[np.ndarray, list[str]
             continue
         unknown = [key for key in parts[1:] if key not in position]
         faults += [f"{name}, line {number}: '{key}' is not in the corpus" for key in unknown]
-        if not unknown:
+        if parts[1] == parts[2]:
+            faults.append(f"{name}, line {number}: '{parts[1]}' twice, a trial is of two files")
+        elif not unknown:
             rows.append((int(parts[0]), position[parts[1]], position[parts[2]]))
     if not rows and not faults:
         faults.append(f"{name} holds no trial; expected lines '1|0 fileA fileB'")
@@ -93,8 +95,8 @@ def make_trials(
         targets_per_speaker: number of target trials of each speaker, or all of them if fewer.
 
     Raises:
-        ValueError: labels of other lengths; no target asked for; no speaker has two recordings, or
-            there is only one, so that one kind of trial is missing.
+        ValueError: labels of other lengths; no target asked for, or no seed; no speaker has two
+            recordings, or there is only one, so that one kind of trial is missing.
     """
     speakers, recordings = np.asarray(speakers), np.asarray(recordings)
     if speakers.ndim != 1 or speakers.shape != recordings.shape:
@@ -107,6 +109,8 @@ def make_trials(
             f"targets_per_speaker is {targets_per_speaker!r}, a whole number of at least 1 is "
             "needed: without targets there is nothing to score"
         )
+    if not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"the seed of trials is {seed!r}, a whole number from 0 on is needed")
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(speakers == speaker) for speaker in np.unique(speakers)]
     first, second = _target_pairs(members, recordings) if members else ((), ())

@@ -75,8 +75,10 @@ def load_encoder(path: str | os.PathLike[str]) -> Encoder:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged or holds something else; the message says what it lacks.
+        ValueError: no path; the file is damaged or holds something else: the message says what.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise ValueError(f"the checkpoint of an encoder is {path!r:.60}, expected a path as text.")
     path = Path(path)
     path = path / FILE if path.is_dir() else path
     if not path.is_file():

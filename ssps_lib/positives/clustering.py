@@ -46,7 +46,12 @@ class Clustering(PositiveSampler):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         whole = all(isinstance(number, (int, Integral)) for number in (clusters, window))
-        if not (whole and 0 <= window < clusters):
+        if not whole:
+            raise ValueError(
+                f"K={clusters!r} clusters and a window M={window!r} were asked for, expected whole "
+                "numbers."
+            )
+        if not 0 <= window < clusters:
             raise ValueError(
                 f"The window M must lie in [0, {clusters - 1}] with K={clusters} clusters, since "
                 f"a cluster is no neighbour of itself; got M={window}."

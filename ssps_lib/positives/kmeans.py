@@ -58,13 +58,15 @@ def kmeans(
     >>> assignments
     tensor([0, 0, 1, 1])
     """
+    if not isinstance(x, Tensor):
+        raise ValueError(f"k-means got {x!r:.60}, expected rows as a tensor: use torch.as_tensor.")
     if x.ndim != 2:
         raise ValueError(f"k-means got rows of shape {tuple(x.shape)}, expected (N, D).")
     n, dim = x.shape
     if not (isinstance(k, (int, Integral)) and 1 <= k <= n):
         raise ValueError(f"K={k} clusters need 1 <= K <= {n}, the number of rows: lower K.")
-    if iterations < 0:
-        raise ValueError(f"iterations is {iterations}, expected at least 0 (the paper: 10).")
+    if not (isinstance(iterations, (int, Integral)) and iterations >= 0):
+        raise ValueError(f"iterations is {iterations!r}, expected at least 0 (the paper: 10).")
     if initial is None:
         initial = x[torch.randperm(n, generator=generator)[:k].to(x.device)]
     elif not initial.isfinite().all():

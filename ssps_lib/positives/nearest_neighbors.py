@@ -26,7 +26,7 @@ class NearestNeighbors(PositiveSampler):
 
     def __init__(self, window: int = 50) -> None:
         if not (isinstance(window, (int, Integral)) and window >= 1):
-            raise ValueError(f"SSPS-NN needs a window M of at least 1 neighbour, got {window}.")
+            raise ValueError(f"SSPS-NN needs a window M of at least 1 neighbour, got {window!r}.")
         self.window = window
         self._reference: Queue | None = None
 

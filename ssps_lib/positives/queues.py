@@ -48,8 +48,11 @@ class Queue:
         device: torch.device | str = "cpu",
     ) -> None:
         size = n if size is None else size
-        if not (isinstance(size, (int, Integral)) and 1 <= size <= n):
-            raise ValueError(f"A queue for {n} utterances needs 1 to {n} slots, got size={size}.")
+        whole = all(isinstance(number, (int, Integral)) for number in (n, size))
+        if not (whole and 1 <= size <= n):
+            raise ValueError(f"A queue for {n} utterances needs 1 to {n} slots, got size={size!r}.")
+        if not (isinstance(shape, (tuple, list)) and all(isinstance(d, Integral) for d in shape)):
+            raise ValueError(f"A queue got rows of shape {shape!r}, expected a tuple like (512,).")
         self.n, self.shape, self.size = n, tuple(shape), size
         self.values = torch.zeros(size, *self.shape, dtype=dtype, device=device)
         # Both tables have one entry more, which stays -1: position -1 then stands for "nowhere".
@@ -142,6 +145,11 @@ class Queue:
         self.pointer = int(state["pointer"])
 
     def _check(self, index: Tensor, values: Tensor) -> None:
+        if not isinstance(values, Tensor):
+            raise ValueError(
+                f"The queue was given {values!r:.60}, expected a tensor of rows: use "
+                "torch.as_tensor."
+            )
         if values.shape != (len(index), *self.shape):
             raise ValueError(
                 f"The queue holds rows of shape {self.shape}; {len(index)} indices came with "
@@ -152,6 +160,10 @@ class Queue:
 
 def check_index(index: Tensor, n: int, least: int = 0) -> None:
     """ValueError unless the training indices (B,) are int64 in [least, n), as far as on the CPU."""
+    if not isinstance(index, Tensor):
+        raise ValueError(
+            f"Training indices are {index!r:.60}, expected a tensor: use torch.as_tensor."
+        )
     if index.ndim != 1 or index.dtype != torch.int64:
         raise ValueError(
             f"Training indices are {index.dtype} of shape {tuple(index.shape)}, expected "

@@ -142,6 +142,8 @@ def only_held(pos: Tensor, queue: Queue | None) -> Tensor:
 
 def _labels(values: np.ndarray | Tensor) -> Tensor:
     """Labels as integers 0, 1, 2, ... in the order of their values."""
+    if np.ndim(values) != 1:
+        raise ValueError(f"Labels of a corpus are {values!r:.60}, expected a vector of shape (N,).")
     return torch.unique(torch.as_tensor(values).cpu(), return_inverse=True)[1]
 
 

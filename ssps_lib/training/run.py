@@ -73,8 +73,14 @@ class Run:
 
 
 def run_folder(config: RunConfig) -> Path:
-    """Where a run lives on this machine."""
+    """Where a run lives on this machine; ValueError for what is no configuration."""
+    _check_type(config)
     return paths.home() / "runs" / config.name
+
+
+def _check_type(config: object) -> None:
+    if not isinstance(config, RunConfig):
+        raise ValueError(f"config is {config!r:.60}, expected a RunConfig: see training.from_dict")
 
 
 def is_complete(config: RunConfig) -> bool:
@@ -107,8 +113,6 @@ def run(config: RunConfig, num_processes: int = 1, use_record: bool = True) -> R
         ValueError: what cannot be trained, before anything is written.
         ModuleNotFoundError: the package of `$SSPS_TRACKER` is not installed.
     """
-    if not isinstance(config, RunConfig):
-        raise ValueError(f"config is {config!r}, expected a RunConfig: see training.from_dict")
     done = load(config, use_record)
     if done is not None:
         return done
@@ -146,6 +150,7 @@ def replicate(
     config: RunConfig, seeds: int, num_processes: int = 1, use_record: bool = True
 ) -> list[Run]:
     """The run with `seeds` consecutive seeds, from `config.seed` on."""
+    _check_type(config)
     if not (isinstance(seeds, int) and seeds >= 1):
         raise ValueError(f"seeds is {seeds!r}, at least 1 is needed")
     chosen = range(config.seed, config.seed + seeds)

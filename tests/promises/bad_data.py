@@ -186,6 +186,11 @@ CORPORA = {
     "a crop into another type": Row(
         lambda at: crop(at, out=np.zeros((1, 9))), "float64 of shape (1, 9)", "expected int16"
     ),
+    "a crop in words": Row(lambda at: crop(at, samples="5"), "a crop of '5' samples", "at least 1"),
+    "half a sample": Row(lambda at: crop(at, samples=2.5), "a crop of 2.5 samples", "at least 1"),
+    "an utterance by name": Row(
+        lambda at: read_packed(packed(at)).audio("a"), "indices are <U1", "expected whole numbers"
+    ),
     "a part beyond the corpus": Row(
         lambda at: read_packed(packed(at)).part(0, 2, "x"), "utterances 0 to 2", "0 <= begin < end"
     ),
@@ -269,6 +274,9 @@ CORPORA = {
     "a packed split opened as a corpus": Row(
         lambda at: open_packed(packed(at)), "packed' is one packed split", "open its parent"
     ),
+    "a packed corpus by number": Row(
+        lambda _: open_packed(3), "packed corpus is 3", "the path of a folder"
+    ),
     "noises that are not there": Row(
         lambda at: folder_bank([at / "musan"], None), "musan' are not an existing", "check the path"
     ),
@@ -313,6 +321,9 @@ TRIALS = {
     ),
     "a trial with a label of 2": Row(trials("2 a/1/x a/2/x\n"), "'2 a/1/x a/2/x'", "1|0 fileA"),
     "a trial of a stranger": Row(trials("1 a/1/x c/1/x\n"), "'c/1/x'", "is not in the corpus"),
+    "a trial of a file and itself": Row(
+        trials("1 a/1/x a/1/x\n"), "line 1: 'a/1/x' twice", "a trial is of two files"
+    ),
     "a list without trials": Row(trials("\n"), "list.txt holds no trial", "expected lines"),
     "a list of bytes": Row(trials("\0\1\2"), "line 1", "is not '1|0 fileA fileB'"),
     "no trial list": Row(
@@ -333,6 +344,9 @@ TRIALS = {
     ),
     "half a target for each speaker": Row(
         lambda _: make_trials(*LABELS, 0.5, 0), "targets_per_speaker is 0.5", "a whole number"
+    ),
+    "a seed of trials in words": Row(
+        lambda _: make_trials(*LABELS, 5, "x"), "seed of trials is 'x'", "a whole number from 0 on"
     ),
     "recordings of another list": Row(
         lambda _: make_trials(LABELS[0], LABELS[1][:2], 5, 0), "shape (3,)", "one of each for every"

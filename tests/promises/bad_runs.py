@@ -182,6 +182,16 @@ RECIPES = {
 
 RUNS = {
     "no config": Row(lambda _: training.run({"epochs": 1}), "config is {'epochs': 1}", "from_dict"),
+    "no config to load": Row(
+        lambda _: training.load({"epochs": 2}), "config is {'epochs': 2}", "expected a RunConfig"
+    ),
+    "no config of a folder": Row(
+        lambda _: training.run_folder("simclr"), "config is 'simclr'", "see training.from_dict"
+    ),
+    "no config to replicate": Row(
+        lambda _: training.replicate({}, 2), "config is {}", "expected a RunConfig"
+    ),
+    "seeds in words": Row(lambda _: training.replicate(tiny(), "2"), "seeds is '2'", "at least 1"),
     "unknown framework of a run": run({"framework": "byol"}, "framework is 'byol'", "one of ['d"),
     "unknown encoder of a run": run({"encoder": "vgg"}, "encoder is 'vgg'", "expected one of"),
     "unknown positives of a run": run({"positives": "knn"}, "positives 'knn'", "one of ssl"),
@@ -369,6 +379,9 @@ CHECKPOINTS = {
     ),
     "no encoder": Row(
         lambda at: load_encoder(at / "none.safetensors"), "none.safetensors", "expected a", OSError
+    ),
+    "an encoder by number": Row(
+        lambda _: load_encoder(3), "encoder is 3", "expected a path as text"
     ),
     "a folder without encoder": Row(
         lambda at: load_encoder(at), "encoder.safetensors", "or .pt file", FileNotFoundError

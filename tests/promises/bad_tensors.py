@@ -125,7 +125,7 @@ SCORES, TRUTH = [0.9, 0.8, 0.3], [1, 0, 0]
 PAIRS = Trials(np.array([1, 0]), np.array([0, 0]), np.array([1, 2]))
 
 
-def between(*indices: int) -> Trials:
+def between(*indices: float) -> Trials:
     """Trials of utterance 0 with these."""
     zeros = np.zeros(len(indices), int)
     return Trials(zeros, zeros, np.array(indices))
@@ -175,6 +175,25 @@ SCORER = {
         "2 speaker labels",
         "for 3 trials",
     ),
+    "a prior in words": row(
+        lambda: scorer.min_dcf(SCORES, TRUTH, p_target="rare"), "p_target = 'rare'", "a probability"
+    ),
+    "a cost of nothing": row(
+        lambda: scorer.min_dcf(SCORES, TRUTH, c_miss=None), "c_miss = None", "positive costs"
+    ),
+    "a cost of NaN": row(
+        lambda: scorer.min_dcf(SCORES, TRUTH, c_fa=NAN), "c_fa = nan", "positive costs"
+    ),
+    "a confidence in words": row(
+        lambda: scorer.bootstrap_eer(SCORES, TRUTH, [0] * 3, [0, 1, 2], confidence="high"),
+        "confidence 'high'",
+        "between 0 and 1",
+    ),
+    "half a resample": row(
+        lambda: scorer.bootstrap_eer(SCORES, TRUTH, [0] * 3, [0, 1, 2], resamples=2.5),
+        "2.5 resamples",
+        "at least 2 speakers, 2 resamples",
+    ),
     "a bootstrap of one speaker": row(
         lambda: scorer.bootstrap_eer(SCORES, TRUTH, [0] * 3, [0] * 3), "1 speakers", "at least 2"
     ),
@@ -194,6 +213,12 @@ SCORER = {
         "2 first and 1 second",
         "one of each",
     ),
+    "trials that are nothing": row(
+        lambda: scorer.score(Z, None), "trials are None", "see corpora.read_trials"
+    ),
+    "trials of halves": row(
+        lambda: scorer.score(Z, between(1.5)), "torch.float64", "are they scores?"
+    ),
     "an embedding of zeros": row(
         lambda: scorer.score(Z * 0, PAIRS), "3 of 3 embeddings", "collapsed"
     ),
@@ -204,6 +229,12 @@ SCORER = {
     "no crop": row(
         lambda: scorer.embed(nn.Identity(), corpus(), crops=0), "crops = 0", "at least 1"
     ),
+    "crops in words": row(
+        lambda: scorer.embed(nn.Identity(), corpus(), crops="1"), "crops = '1'", "None (whole utt"
+    ),
+    "batches in words": row(
+        lambda: scorer.embed(nn.Identity(), corpus(), batch_seconds="60"), "'60'", "durations above"
+    ),
     "crops without duration": row(
         lambda: scorer.embed(nn.Identity(), corpus(), crops=1, crop_seconds=0), "= 0 and", "above 0"
     ),
@@ -212,6 +243,9 @@ SCORER = {
     ),
     "no weights to average": row(
         lambda: scorer.average_weights([]), "no weights", "not finished an"
+    ),
+    "weights that are numbers": row(
+        lambda: scorer.average_weights([3]), "average are 3", "a state_dict of each"
     ),
     "weights of other networks": row(
         lambda: scorer.average_weights([{"w": Z}, {"v": Z}]), "'v'", "different architectures"
@@ -226,6 +260,9 @@ ANALYSIS = {
         lambda: analysis.nmi([0, 1], [0]), "2 and 1 items", "one length"
     ),
     "no labels": row(lambda: analysis.nmi([], []), "0 and 0 items", "one length above 0"),
+    "labels that are nothing": row(
+        lambda: analysis.nmi(None, None), "labels are array(None", "a vector of shape (N,)"
+    ),
     "more clusters than rows": row(
         lambda: analysis.nmi_ratio(Z, LABELS, LABELS, 4), "K=4", "<= 3, the number of rows"
     ),
@@ -256,9 +293,15 @@ ANALYSIS = {
     "no pairs": row(
         lambda: analysis.inter_speaker_similarity(Z, LABELS, pairs=0), "pairs is 0", "at least 1"
     ),
+    "half a pair": row(
+        lambda: analysis.inter_speaker_similarity(Z, LABELS, pairs=0.5), "pairs is 0.5", "a whole"
+    ),
     "a map of two points": row(lambda: analysis.tsne(Z[:2]), "got 2 embeddings", "at least 4"),
     "MFCC of a batch of none": row(
         lambda: analysis.mfcc_embedding(torch.ones(16_000)), "(16000,)", "expected (B, T)"
+    ),
+    "MFCC of a list": row(
+        lambda: analysis.mfcc_embedding([[0.1, 0.2]]), "waveform is [[0.1, 0.2]]", "a tensor (B, T)"
     ),
     "MFCC of a click": row(
         lambda: analysis.mfcc_embedding(torch.ones(1, 50)), "(1, 50)", "more than 256 samples"
@@ -296,6 +339,19 @@ INDEX = torch.tensor([0, 1])
 
 POSITIVES = {
     "an unknown sampler": row(lambda: build("ssps"), "'ssps'", "expected one of ssl, supervised"),
+    "a sampler in a list": row(lambda: build(["ssl"]), "positives ['ssl']", "expected one of ssl"),
+    "a queue for utterances in words": row(
+        lambda: Queue("8", (2,), size=2), "for 8 utterances", "needs 1 to 8 slots, got size=2"
+    ),
+    "a queue of rows without a shape": row(
+        lambda: Queue(8, 2), "rows of shape 2", "a tuple like (512,)"
+    ),
+    "rows that are a list": row(
+        lambda: filled().__setitem__(INDEX, [[1.0, 2.0]]), "[[1.0, 2.0]]", "a tensor of rows"
+    ),
+    "indices that are a list": row(
+        lambda: filled()[[0, 1]], "indices are [0, 1]", "expected a tensor"
+    ),
     "a queue without slots": row(lambda: Queue(4, (2,), size=0), "size=0", "needs 1 to 4 slots"),
     "a queue beyond the corpus": row(lambda: Queue(4, (2,), size=5), "size=5", "1 to 4 slots"),
     "a queue of half a slot": row(lambda: Queue(4, (2,), size=2.5), "size=2.5", "1 to 4 slots"),
@@ -334,8 +390,16 @@ POSITIVES = {
     "centroids of another shape": row(
         lambda: kmeans(Z, 2, initial=Z), "got (3, 3)", "must have shape (2, 3)"
     ),
+    "k-means of a list": row(
+        lambda: kmeans([[1.0, 0.0]], 1), "k-means got [[1.0, 0.0]]", "rows as a tensor"
+    ),
+    "iterations of k-means in words": row(
+        lambda: kmeans(Z, 1, "3"), "iterations is '3'", "at least 0 (the paper: 10)"
+    ),
     "k-means backwards": row(lambda: kmeans(Z, 2, -1), "iterations is -1", "at least 0"),
     "M as large as K": row(lambda: Clustering(4, 4), "M=4", "no neighbour of itself"),
+    "M in words": row(lambda: Clustering(3, "1"), "M='1'", "expected whole numbers"),
+    "K in words": row(lambda: Clustering("3", 1), "K='3'", "expected whole numbers"),
     "a negative M": row(lambda: Clustering(4, -1), "M=-1", "must lie in [0, 3]"),
     "unknown candidates": row(
         lambda: Clustering(4, 1, candidates="all"), "'all'", '"queue" or "cluster"'
@@ -359,6 +423,7 @@ POSITIVES = {
         lambda: clustered().sample(INDEX, uniform=NAN * torch.ones(2, 2)), "nan to nan", "[0, 1)"
     ),
     "no neighbour": row(lambda: NearestNeighbors(0), "got 0", "at least 1 neighbour"),
+    "neighbours in words": row(lambda: NearestNeighbors("3"), "got '3'", "at least 1 neighbour"),
     "neighbours of nothing": row(
         lambda: NearestNeighbors(2).sample(INDEX), "has no reference", "call refresh", RuntimeError
     ),
@@ -369,6 +434,9 @@ POSITIVES = {
         lambda: Supervised(LABELS, LABELS[:2]),
         "3 speakers and 2 recordings",
         "Each utterance needs",
+    ),
+    "speakers that are nothing": row(
+        lambda: Supervised(None), "corpus are None", "a vector of shape (N,)"
     ),
     "an anchor without label": row(
         lambda: Supervised(LABELS).sample(INDEX + 3), "3 to 4", "must lie in [0, 3)"
@@ -397,6 +465,9 @@ NETWORKS = {
     ),
     "a network in a list": row(
         lambda: encoders.build(["ecapa_tdnn"]), "encoder is ['ecapa_tdnn']", "expected one of"
+    ),
+    "an objective in a list": row(
+        lambda: frameworks.build(["simclr"], network()), "framework is ['simclr']", "one of ['dino'"
     ),
     "an objective that is nothing": row(
         lambda: frameworks.build(None, network()), "framework is None", "expected one of"
