@@ -107,7 +107,7 @@ class Case:
         step()
         self.update = update
         self.encoder.load_state_dict(before)
-        return torch.cat([p.grad.flatten() for p in self.encoder.parameters()])
+        return torch.cat([p.grad.flatten() for p in self.encoder.parameters()]).double()
 
 
 def measure_step(name: str, size: int, phase: str, options: dict, repeats: int) -> dict:
@@ -131,7 +131,7 @@ def measure_step(name: str, size: int, phase: str, options: dict, repeats: int) 
 def measure_gradient(name: str, size: int, options: dict) -> dict[str, float]:
     """Cosines of our gradients of an SSL step with that of the obvious one."""
     case = Case(name, size, options)
-    target = case.gradient(lambda: case.obvious(None)).double()
+    target = case.gradient(lambda: case.obvious(None))
     works = {"ours": lambda: case.ours(None), "ours, bf16": lambda: case.ours(None, bf16=True)}
     return {k: float(F.cosine_similarity(case.gradient(w), target, 0)) for k, w in works.items()}
 
