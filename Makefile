@@ -1,6 +1,7 @@
 # make book    install, execute every chapter, render the result
 # make html    render the outputs that are stored in book/
 # make test    install with the test extras and run every check
+# make bench   install the same and measure; the records are those of chapter 15
 #
 # In a conda environment: make book VENV=$CONDA_PREFIX
 
@@ -15,7 +16,7 @@ BIN     := $(VENV)/bin
 EXECUTE := $(BIN)/python book/execute.py
 RENDER  := -W -n --keep-going -q
 
-.PHONY: book chapter html test clean
+.PHONY: book chapter html test bench clean
 
 book: $(VENV)/.installed-book
 	$(EXECUTE) --preset $(PRESET) --corpus "$(CORPUS)" --processes $(PROCESSES) \
@@ -40,6 +41,10 @@ test: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest ssps_lib tests $(ARGS)
 	$(BIN)/python -m pytest -o addopts= --nbval-lax --nbval-cell-timeout 900 book
+
+# On an idle machine; faiss-cpu and torchmetrics are compared with where they are installed.
+bench: $(VENV)/.installed-test
+	$(BIN)/python tests/benchmarks/run.py --folder book/records $(ARGS)
 
 clean:
 	rm -rf _build _run .pytest_cache .ruff_cache .mypy_cache .hypothesis
