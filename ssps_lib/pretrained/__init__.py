@@ -14,7 +14,10 @@ import numpy as np
 from ssps_lib.encoders import Encoder
 
 FOLDER = Path(__file__).parent
-"""A folder of `save_pretrained`, with `calibration.json` beside the weights."""
+"""A folder of `save_pretrained`, with `calibration.json` beside the weights.
+
+:meta hide-value:
+"""
 
 NOTE = "it was trained and tested on simulated voices only; nothing was measured on human speech"
 

@@ -78,6 +78,12 @@ def test_no_page_is_heavy(build):
     assert {name: bytes_ for name, bytes_ in weights.items() if bytes_ > HEAVY} == {}
 
 
+def test_no_page_names_this_machine(build):
+    """Values of the library's constants, say, that are paths."""
+    here = str(Path(__file__).parents[2])
+    assert [page.name for page in build.pages if here in page.read_text(encoding="utf-8")] == []
+
+
 def test_style_sheets_stay_on_the_site(build):
     sheets = list(build.html.rglob("*.css"))
     assert sheets
