@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import bootstrapped, tiny
 
+from conftest import bootstrapped, tiny
 from ssps_lib import frameworks, training
 from ssps_lib.corpora import open_corpus
 from ssps_lib.recipes import recipe

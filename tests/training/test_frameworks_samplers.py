@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from conftest import tiny
 
+from conftest import tiny
 from ssps_lib import training
 from ssps_lib.frameworks.collapse import CollapseWarning
 from ssps_lib.training.loop import Trainer

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from conftest import bootstrapped, tiny
 
+from conftest import bootstrapped, tiny
 from ssps_lib import frameworks, losses, training
 from ssps_lib.frameworks import collapse
 from ssps_lib.frameworks.momentum import move_average

@@ -5,11 +5,11 @@ import signal
 
 import pytest
 import torch
-from conftest import bootstrapped, new_home, tiny
 from killing import until_killed
 from test_frameworks_samplers import config_of
 from test_resume import Interrupted, interrupt, outcome
 
+from conftest import bootstrapped, new_home, tiny
 from ssps_lib import training
 from ssps_lib.training import run_folder
 from ssps_lib.training.loop import Trainer

@@ -9,12 +9,12 @@ import signal
 import numpy as np
 import pytest
 import torch
-from conftest import new_home
 from killing import ranks, until_killed
 from safetensors.torch import load_file
 from test_frameworks_samplers import SELF_SUPERVISED, config_of
 from test_resume import outcome
 
+from conftest import new_home
 from ssps_lib.training import run_folder
 
 STEPS = 4  # of an epoch: one of SSL, one of SSPS

@@ -8,10 +8,10 @@ import socket
 import time
 
 import pytest
-from conftest import new_home, tiny
 from killing import PATIENCE, start, until_killed, wait_for
 from test_resume import outcome
 
+from conftest import new_home, tiny
 from ssps_lib import training
 from ssps_lib.training import launch, lock, run_folder
 

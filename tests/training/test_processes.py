@@ -10,8 +10,8 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
-from conftest import bootstrapped, new_home, tiny
 
+from conftest import bootstrapped, new_home, tiny
 from ssps_lib import training
 from ssps_lib.training import launch
 

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import bootstrapped, new_home, tiny
 
+from conftest import bootstrapped, new_home, tiny
 from ssps_lib import training
 from ssps_lib.training import checkpoints, record
 from ssps_lib.training.loop import Trainer

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import new_home, tiny
 from killing import PATIENCE, until_killed, wait_for
 from test_frameworks_samplers import config_of
 from test_resume import outcome
 
+from conftest import new_home, tiny
 from ssps_lib import training
 from ssps_lib.training import checkpoints, run_folder
 from ssps_lib.training.signals import STARTER_LIVES, noticed

@@ -5,8 +5,8 @@ from contextlib import nullcontext
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from conftest import CORPUS, bootstrapped, tiny
 
+from conftest import CORPUS, bootstrapped, tiny
 from ssps_lib import encoders, positives
 from ssps_lib.training.loop import Trainer
 

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import new_home, tiny
 
+from conftest import new_home, tiny
 from ssps_lib import training
 from ssps_lib.training import record, run_folder
 from ssps_lib.training.loop import Trainer
