@@ -194,7 +194,7 @@ def _rise(before: float | np.ndarray, after: float | np.ndarray) -> float | np.n
     return -paper.reduction(before, after)
 
 
-def _observed(run: Run, name: str) -> np.ndarray:
+def observed(run: Run, name: str) -> np.ndarray:
     """The epochs at which a metric was observed, or a NaN if it never was."""
     values = np.asarray(run.metrics.get(name, [np.nan]), float)
     values = values[~np.isnan(values)]
@@ -202,15 +202,15 @@ def _observed(run: Run, name: str) -> np.ndarray:
 
 
 def _first(runs: Sequence[Run], name: str) -> np.ndarray:
-    return np.array([_observed(run, name)[0] for run in runs])
+    return np.array([observed(run, name)[0] for run in runs])
 
 
 def _last(runs: Sequence[Run], name: str) -> np.ndarray:
-    return np.array([_observed(run, name)[-1] for run in runs])
+    return np.array([observed(run, name)[-1] for run in runs])
 
 
 def _mean(runs: Sequence[Run], name: str) -> np.ndarray:
-    return np.array([_observed(run, name).mean() for run in runs])
+    return np.array([observed(run, name).mean() for run in runs])
 
 
 def _seeds(values: np.ndarray) -> tuple[float, ...]:

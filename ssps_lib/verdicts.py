@@ -12,6 +12,7 @@ import numpy as np
 
 from ssps_lib import grid, paper, recipes, training
 from ssps_lib.analysis import mean_interval
+from ssps_lib.claims import observed
 from ssps_lib.training import Run, RunConfig
 from ssps_lib.training.record import BINS
 
@@ -150,21 +151,6 @@ def decide(runs: Runs) -> list[Verdict]:
     ]
 
 
-def _labels(runs: Runs) -> Iterator[Effect]:
-    for name in FRAMEWORKS:
-        yield _falls(runs, name, "ssl-continued", "supervised", _table_1)
-
-
-def _ssps(runs: Runs) -> Iterator[Effect]:
-    for name in FRAMEWORKS:
-        yield _falls(runs, name, "ssl-continued", "ssps-clustering", _table_3)
-
-
-def _bound(runs: Runs) -> Iterator[Effect]:
-    for name in FRAMEWORKS:
-        yield _falls(runs, name, "ssps-clustering", "supervised", _table_3)
-
-
 def _nearest(runs: Runs) -> Iterator[Effect]:
     yield _search(runs, "EER", "ssps-nn", "ssps-clustering")
 
@@ -293,6 +279,18 @@ def _table_3(framework: str, kind: str) -> float | None:
     return paper.find(paper.TABLE_3, k=k, **fields).eer
 
 
+def _everywhere(
+    before: str, after: str, table: Callable[[str, str], float | None]
+) -> Callable[[Runs], list[Effect]]:
+    """The reduction of the EER from one kind to another, in every framework."""
+    return lambda runs: [_falls(runs, name, before, after, table) for name in FRAMEWORKS]
+
+
+_labels = _everywhere("ssl-continued", "supervised", _table_1)
+_ssps = _everywhere("ssl-continued", "ssps-clustering", _table_3)
+_bound = _everywhere("ssps-clustering", "supervised", _table_3)
+
+
 def median(shares: np.ndarray) -> float:
     """The median of a histogram of cosines (100 shares between -1 and 1), linear within a bin.
 
@@ -303,14 +301,9 @@ def median(shares: np.ndarray) -> float:
     return round(float(np.interp(reached[-1] / 2, reached, BINS)), 6)
 
 
-def _observed(run: Run, metric: str) -> np.ndarray:
-    values = np.asarray(run.metrics[metric], float)
-    return values[~np.isnan(values)]
-
-
 def _last(run: Run, metric: str) -> float:
-    return _observed(run, metric)[-1]
+    return float(observed(run, metric)[-1])
 
 
 def _mean(run: Run, metric: str) -> float:
-    return _observed(run, metric).mean()
+    return float(observed(run, metric).mean())
