@@ -56,7 +56,7 @@ class LogMel(nn.Module):
             warnings.filterwarnings("ignore", message="At least one mel filterbank")
             self.mel = MelSpectrogram(
                 sample_rate, n_fft, win_length, hop_length,
-                n_mels=n_mels, window_fn=WINDOWS[window],
+                n_mels=n_mels, window_fn=WINDOWS[window], power=None,
             )  # fmt: skip
         self.n_mels, self.window = n_mels, window
 
@@ -64,7 +64,9 @@ class LogMel(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         self._check(waveform)
         with torch.autocast(waveform.device.type, enabled=False):
-            log_mel = torch.log(self.mel(waveform.float()) + 1e-6)
+            spectrum = torch.view_as_real(self.mel.spectrogram(waveform.float())).square()
+            power = spectrum[..., 0] + spectrum[..., 1]  # four times faster than abs().square()
+            log_mel = torch.log(self.mel.mel_scale(power) + 1e-6)
             return F.instance_norm(log_mel, eps=1e-5)  # (B, n_mels, frames)
 
     def _check(self, waveform: Tensor) -> None:
