@@ -1,7 +1,8 @@
-"""From the host to the device without waiting."""
+"""What depends on the device: copies that wait for nobody, and products as fast as it can."""
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -18,3 +19,20 @@ def to_device(x: Tensor | np.ndarray, device: torch.device | str) -> Tensor:
     if torch.device(device).type == "cuda" and x.device.type == "cpu":
         return x.pin_memory().to(device, non_blocking=True)
     return x.to(device)
+
+
+def product(rows: Tensor, columns: Tensor) -> Tensor:
+    """All inner products of `rows` (B, D) with `columns` (K, D), (B, K), without gradient.
+
+    On a CPU float32 goes through oneDNN, which has AVX-512 on every processor that knows it.
+    PyTorch itself calls MKL, which has it on Intel's only and is half as fast on others.
+
+    >>> product(torch.eye(2), torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
+    tensor([[1., 3., 5.],
+            [2., 4., 6.]])
+    """
+    rows, columns = rows.detach(), columns.detach()
+    kinds = {(x.device.type, x.dtype) for x in (rows, columns)}
+    if kinds == {("cpu", torch.float32)} and torch.backends.mkldnn.is_available():
+        return F.linear(rows.to_mkldnn(), columns).to_dense()
+    return rows @ columns.t()

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssps_lib.devices import to_device
+from ssps_lib.devices import product, to_device
 from ssps_lib.distributed import all_reduce_sum, own_share
 from ssps_lib.positives.kmeans import blocks, kmeans
 from ssps_lib.positives.queues import Queue, check_index
@@ -217,7 +217,7 @@ def nearest_clusters(
     share = own_share(len(centroids)) if shared else slice(0, len(centroids))
     for block in blocks(share.stop - share.start, len(centroids), centroids.device):
         block = slice(share.start + block.start, share.start + block.stop)
-        similarity = centroids[block] @ centroids.t()
+        similarity = product(centroids[block], centroids)
         similarity.masked_fill_(~occupied, -torch.inf)
         similarity[clusters[block] - block.start, clusters[block]] = -torch.inf
         neighbors[block] = similarity.topk(window, dim=1).indices

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssps_lib.devices import to_device
+from ssps_lib.devices import product, to_device
 from ssps_lib.positives.kmeans import blocks
 from ssps_lib.positives.queues import Queue
 from ssps_lib.positives.sampler import PositiveSampler, check_uniform, only_held, pick
@@ -82,7 +82,7 @@ class NearestNeighbors(PositiveSampler):
         columns = max(len(queries), queries.shape[1])  # of the scores, or of the rows themselves
         for block in blocks(reference.size, columns, reference.device):
             rows = F.normalize(reference.values[block].float(), dim=1)
-            scores = queries @ rows.t()
+            scores = product(queries, rows)
             empty = reference.indices[block] < 0
             if empty.any():
                 scores.masked_fill_(to_device(empty, scores.device), -torch.inf)
