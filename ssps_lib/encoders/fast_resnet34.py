@@ -96,7 +96,10 @@ class SqueezeExcitation2d(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.fc(x.mean((2, 3)))[:, :, None, None]
+        pixels = x.permute(0, 2, 3, 1).flatten(1, 2)  # (B, H * W, C), no copy in channels-last
+        ones = pixels.new_ones(1, pixels.shape[1])
+        means = (ones @ pixels).squeeze(1) / pixels.shape[1]  # faster backwards than x.mean((2, 3))
+        return x * self.fc(means)[:, :, None, None]
 
 
 class SelfAttentivePooling(nn.Module):
