@@ -167,7 +167,7 @@ class Trainer:
             synchronise_norms(self.framework)
         groups = self.framework.parameter_groups(config.weight_decay)
         self.framework.to(self.device)
-        fused = True if self.device.type == "cuda" else None  # one kernel for all parameters
+        fused = self.device.type in ("cpu", "cuda") or None  # one kernel for all parameters
         if config.optimizer == "adam":
             optimizer = torch.optim.Adam(groups, lr=config.learning_rate, fused=fused)
         else:
