@@ -89,7 +89,8 @@ def compare(
         items: what one call treats, for a throughput.
         slow: name -> fewer calls, without one to warm up.
         warm: whether to call each once before.
-        shares: name -> part of the whole that the call does; its time is divided by it.
+        shares: name -> part of the whole that the call does, above 1 if it does several; its time
+            is divided by it.
 
     Returns:
         name -> seconds (median), low, high, repeats, peak_mib, per_second.
@@ -119,7 +120,7 @@ def summary(found: list[tuple[float, float | None]], items: float | None, share:
     }
     if items is not None:
         out["per_second"] = items / out["seconds"]
-    if share != 1:
+    if share < 1:
         out["extrapolated_from"] = share
     return out
 

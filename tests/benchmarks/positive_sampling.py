@@ -17,6 +17,7 @@ from ssps_lib import analysis, positives
 from ssps_lib.positives.clustering import nearest_clusters
 
 B, D, WINDOW = 256, 512, 50
+ITERATIONS = 20
 SIZES = ((10_000, 250), (100_000, 2_500), (1_092_009, 25_000))  # N, K = |Q'|
 BATCHES = (32, 64, 128, 256, 512)
 NEIGHBORS = (10_000, 100_000, 1_092_009)
@@ -42,9 +43,10 @@ class Case:
         self.sampler.load_state_dict(state, self.queue)
         self.observer = analysis.PositiveObserver(self.speakers, self.recordings)
 
-    def batch(self, size: int) -> Tensor:
-        """Training indices of a mini-batch."""
-        return torch.randperm(self.n, generator=torch.Generator().manual_seed(2))[:size]
+    def batches(self, size: int) -> list[Tensor]:
+        """Training indices of ITERATIONS different mini-batches."""
+        order = torch.randperm(self.n, generator=torch.Generator().manual_seed(2))
+        return list(order[: min(ITERATIONS, self.n // size) * size].split(size))
 
     def vectorised(self, index: Tensor, z: Tensor) -> None:
         """An iteration of the library."""
@@ -77,14 +79,16 @@ class Case:
 
 
 def measure_clustering(case: Case, size: int, quick: bool) -> dict:
-    """An iteration of SSPS-Clustering."""
-    index, z = case.batch(size), torch.randn(size, D)
+    """An iteration of SSPS-Clustering: the mean of some that follow each other, as in training."""
+    batches, z = case.batches(size), torch.randn(size, D)
+    few = batches[:2]
     taken = compare(
         {
-            "ours": lambda: case.vectorised(index, z),
-            "one at a time": lambda: case.one_at_a_time(index, z),
+            "ours": lambda: [case.vectorised(index, z) for index in batches],
+            "one at a time": lambda: [case.one_at_a_time(index, z) for index in few],
         },
         2 if quick else 9, items=size,
+        shares={"ours": len(batches), "one at a time": len(few)},
     )  # fmt: skip
     return row({"N": case.n, "K": case.k, "B": size}, taken, "ours")
 
