@@ -178,8 +178,7 @@ def test_mini_keeps_the_paper_s_proportions():
     )
     memory = reading("MoCo queue") / reading("training utterances")  # rule 3
     assert moco.queue.shape[1] / utterances == pytest.approx(memory, rel=0.05)
-    for name in ("moco", "dino"):
-        assert reach(name, "mini") == pytest.approx(reach(name, "paper"), rel=0.02)
+    assert reach("moco", "mini") == pytest.approx(reach("moco", "paper"), rel=0.02)
 
 
 def test_mini_keeps_the_paper_s_spans_of_training():
@@ -187,7 +186,12 @@ def test_mini_keeps_the_paper_s_spans_of_training():
     assert built("swav", "mini").queue_start == max(1, round(0.15 * epochs))
     assert run.start_from.epochs == round(0.8 * epochs)
     assert run.warmup_epochs == max(1, round(0.1 * run.schedule_end))
-    assert run.batch_size == COMMON["mini"]["batch_size"] / 2
+
+
+def test_the_learning_rate_of_dino_is_in_proportion_to_its_batch():
+    mini, paper = (recipe("dino", preset=preset) for preset in ("mini", "paper"))
+    per_utterance = paper.learning_rate / paper.batch_size
+    assert mini.learning_rate / mini.batch_size == pytest.approx(per_utterance)
 
 
 @pytest.mark.parametrize(("preset", "framework"), SMALL)
