@@ -145,8 +145,9 @@ class Clustering(PositiveSampler):
             held = torch.where(queue.indices >= 0, self.assignments[queue.indices], -1)
             return _member_keys(held)
         place = torch.arange(total) + (first - counts.cumsum(0) + counts).repeat_interleave(counts)
-        slots = queue.slots(self._members[place] % n)
-        keys = wanted.repeat_interleave(counts) * queue.size + slots
+        owner = wanted.repeat_interleave(counts)
+        slots = queue.slots(self._members[place] - owner * n)
+        keys = owner * queue.size + slots
         return keys[slots >= 0].sort().values
 
     def _draw(

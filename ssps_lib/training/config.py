@@ -11,7 +11,7 @@ from ssps_lib.training.fields import check
 VERSION = 1  # of the training semantics: raise it when the same config trains differently
 
 LATER = {  # fields that came later, and their defaults: runs without them keep their names
-    "schedule_epochs": None, "queue_precision": "no", "kmeans_precision": "no",
+    "schedule_epochs": None, "queue_precision": "no", "kmeans_precision": "no", "compiler": "no",
 }  # fmt: skip
 NEEDED = {  # by the positives
     "ssps-nn": ("window",),
@@ -66,6 +66,7 @@ class RunConfig:
     weight_decay: float = 0.0
     clip_norm: float | None = None  # global norm of the gradient
     precision: str = "no"  # "bf16" for autocast
+    compiler: str = "no"  # "inductor" lets torch.compile fuse the encoder's training passes
     seed: int = 1717
     # evaluation (IV-E)
     average_last: int = 10  # epochs whose weights are averaged

@@ -22,6 +22,7 @@ CHOICES = {
     "precision": ("no", "bf16"),
     "queue_precision": ("no", "fp16"),
     "kmeans_precision": ("no", "bf16"),
+    "compiler": ("no", "inductor"),
     "candidates": ("queue", "cluster"),
 }
 NAMES = ("framework", "encoder", "positives")

@@ -91,6 +91,17 @@ def with_options(build: Callable, name: str, *arguments, **options):
         raise ValueError(f"'{name}' cannot have the options {options}: {error}") from error
 
 
+def compile_training(encoder: torch.nn.Module, backend: str) -> None:
+    """Let `torch.compile` fuse the passes of an encoder that trains, from features on.
+
+    Frames have few lengths then, each of which is compiled once. Evaluation, whose utterances have
+    any length, is left alone, and so is a teacher.
+    """
+    eager = encoder.represent
+    fused = torch.compile(eager, backend=backend, dynamic=False)
+    encoder.represent = lambda features: (fused if encoder.training else eager)(features)
+
+
 class Trainer:
     """One run: a framework, a positive sampler, two memory queues and an optimiser.
 
@@ -165,6 +176,8 @@ class Trainer:
         self.framework = with_options(frameworks.build, config.framework, encoder, **options)
         if self.accelerator.num_processes > 1 and self.framework.synchronised_norms:
             synchronise_norms(self.framework)
+        if config.compiler != "no":
+            compile_training(self.framework.encoder, config.compiler)
         groups = self.framework.parameter_groups(config.weight_decay)
         self.framework.to(self.device)
         fused = self.device.type in ("cpu", "cuda") or None  # one kernel for all parameters

@@ -12,7 +12,7 @@ OTHER = {
     "augmentation": "none", "framework": "moco", "framework_options": {"temperature": 0.1},
     "encoder": "fast_resnet34", "encoder_options": {"channels": 8}, "positives": "supervised",
     "clusters": 7, "window": 3, "candidates": "cluster", "positive_queue": 5, "epochs": 3,
-    "queue_precision": "fp16", "kmeans_precision": "bf16",
+    "queue_precision": "fp16", "kmeans_precision": "bf16", "compiler": "inductor",
     "batch_size": 8, "optimizer": "sgd", "learning_rate": 0.1, "decay": 0.5, "decay_every": 2,
     "warmup_epochs": 1, "schedule": "cosine", "schedule_epochs": 200,
     "final_learning_rate": 1e-6, "weight_decay": 0.1, "clip_norm": 1.0, "precision": "bf16",

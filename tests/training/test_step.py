@@ -137,3 +137,30 @@ def test_half_precision_queues_and_products_train(tmp_path):
     for queue in (trainer.reference_queue, trainer.positive_queue):
         assert queue.values.dtype == torch.float16 and queue.values.isfinite().all()
     assert values["coverage"] > 0.5 and values["loss"] > 0
+
+
+def test_a_compiled_encoder_trains_alike_and_is_left_alone_in_evaluation(tmp_path, monkeypatch):
+    compiled, asked = torch.compile, []
+
+    def without_code(function, backend, dynamic):  # the graph is caught, and run as it is
+        asked.append(backend)
+        graph = compiled(function, backend="eager", dynamic=dynamic)
+
+        def counted(features):
+            asked.append(tuple(features.shape))
+            return graph(features)
+
+        return counted
+
+    monkeypatch.setattr(torch, "compile", without_code)
+    losses = {}
+    for compiler in ("no", "inductor"):
+        AcceleratorState._reset_state(True)
+        trainer = Trainer(bootstrapped(compiler=compiler), tmp_path / compiler)
+        trainer.fill_queues()
+        trainer.saved_at = float("inf")
+        losses[compiler] = trainer.train_epoch(trainer.epoch)["loss"]
+    assert losses["inductor"] == pytest.approx(losses["no"], rel=1e-5)
+    assert asked[0] == "inductor"
+    frames = 1 + 8_000 // 160  # of a crop; references are longer and evaluated
+    assert set(asked[1:]) == {(8, 40, frames)} and len(asked) == 1 + 2 * 4
