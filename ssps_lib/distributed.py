@@ -8,6 +8,7 @@ averages over ranks, therefore `gather` multiplies by the number of ranks on the
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -63,20 +64,50 @@ def own_share(n: int) -> slice:
     return slice(n * rank() // world_size(), n * (rank() + 1) // world_size())
 
 
-class _Stack(torch.autograd.Function):
-    """(...) -> (W, ...), equal on all processes; on the way back their gradients are summed."""
+class _Normalise(torch.autograd.Function):
+    """(x - mean) / deviation * weight + bias with mean and variance over all processes.
+
+    Both ways go through the mini-batch with PyTorch's own kernels, several times faster than the
+    same in single operations, and exchange two numbers for each channel.
+    """
 
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
-        parts = [torch.empty_like(x) for _ in range(world_size())]
-        dist.all_gather(parts, x.contiguous())
-        return torch.stack(parts)
+    def forward(
+        ctx, x: Tensor, weight: Tensor, bias: Tensor, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        own = torch.stack(torch.batch_norm_update_stats(x, None, None, 0.0)).float()  # (2, C)
+        parts = [torch.empty_like(own) for _ in range(world_size())]
+        dist.all_gather(parts, own)
+        means, variances = torch.stack(parts).unbind(1)  # (W, C) each
+        mean = means.mean(0)
+        variance = (variances + (means - mean).square()).mean(0)
+        ctx.save_for_backward(x, weight, mean, variance)
+        ctx.eps = eps
+        ctx.mark_non_differentiable(mean, variance)
+        return _affine(x, mean, variance, weight, bias, eps), mean, variance
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:
-        grad = grad.contiguous().clone()
-        dist.all_reduce(grad)
-        return grad[rank()]
+    def backward(ctx, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, mean, variance = ctx.saved_tensors
+        grad_x, grad_weight, grad_bias = torch.ops.aten.native_batch_norm_backward(
+            grad, x, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
+        )  # as if mean and variance were constants
+        # What mean and variance owe to x: the gradient's own mean, and its part along x.
+        sums = torch.stack([grad_weight, grad_bias])
+        dist.all_reduce(sums)
+        sums *= weight * torch.rsqrt(variance + ctx.eps) / _count(x)
+        return grad_x - _affine(x, mean, variance, *sums, ctx.eps), grad_weight, grad_bias, None
+
+
+def _affine(
+    x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, eps: float
+) -> Tensor:
+    return F.batch_norm(x, mean, variance, weight, bias, training=False, eps=eps)
+
+
+def _count(x: Tensor) -> int:
+    """Values of a channel over all processes."""
+    return world_size() * x.numel() // x.shape[1]
 
 
 class _SynchronisedNorm(nn.modules.batchnorm._BatchNorm):
@@ -90,15 +121,9 @@ class _SynchronisedNorm(nn.modules.batchnorm._BatchNorm):
         if not self.training or world_size() == 1:
             return super().forward(x)
         self._check_input_dim(x)
-        others = [d for d in range(x.ndim) if d != 1]
-        own = torch.var_mean(x.float(), others, correction=0)
-        variances, means = _Stack.apply(torch.stack(own)).unbind(1)  # (W, C) each
-        mean = means.mean(0)
-        variance = (variances + (means - mean).square()).mean(0)
-        self._update(mean.detach(), variance.detach(), world_size() * x.numel() // x.shape[1])
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        shape = (1, -1, *[1] * (x.ndim - 2))
-        return ((x - mean.view(shape)) * scale.view(shape) + self.bias.view(shape)).to(x.dtype)
+        y, mean, variance = _Normalise.apply(x, self.weight, self.bias, self.eps)
+        self._update(mean, variance, _count(x))
+        return y
 
     @torch.no_grad()
     def _update(self, mean: Tensor, variance: Tensor, count: int) -> None:
