@@ -180,11 +180,11 @@ class Trainer:
             compile_training(self.framework.encoder, config.compiler)
         groups = self.framework.parameter_groups(config.weight_decay)
         self.framework.to(self.device)
-        fused = self.device.type in ("cpu", "cuda") or None  # one kernel for all parameters
         if config.optimizer == "adam":
+            fused = self.device.type in ("cpu", "cuda") or None  # one kernel for all parameters
             optimizer = torch.optim.Adam(groups, lr=config.learning_rate, fused=fused)
-        else:
-            optimizer = torch.optim.SGD(groups, config.learning_rate, momentum=0.9, fused=fused)
+        else:  # PyTorch's fused SGD fails where a layer was frozen first, as DINO's last one
+            optimizer = torch.optim.SGD(groups, config.learning_rate, momentum=0.9)
         self.model, self.optimizer = self.accelerator.prepare(self.framework, optimizer)
 
     def _build_positives(self) -> None:

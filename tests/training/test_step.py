@@ -9,6 +9,7 @@ from accelerate.state import AcceleratorState
 from conftest import CORPUS, bootstrapped, tiny
 from ssps_lib import encoders, positives
 from ssps_lib.training.loop import Trainer
+from ssps_lib.training.progress import Progress
 
 META = torch.device("meta")  # holds shapes only: whoever reads a value of it fails
 
@@ -164,3 +165,22 @@ def test_a_compiled_encoder_trains_alike_and_is_left_alone_in_evaluation(tmp_pat
     assert asked[0] == "inductor"
     frames = 1 + 8_000 // 160  # of a crop; references are longer and evaluated
     assert set(asked[1:]) == {(8, 40, frames)} and len(asked) == 1 + 2 * 4
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("name", ["swav", "dino"])
+def test_a_layer_that_was_frozen_first_learns_later(name, optimizer, tmp_path):
+    AcceleratorState._reset_state(True)
+    config = tiny(
+        framework=name, framework_options=OPTIONS[name], optimizer=optimizer, crop=0.3,
+        learning_rate=0.05,
+    )  # fmt: skip
+    trainer = Trainer(config, tmp_path)
+    trainer.saved_at = float("inf")
+    layer = trainer.framework.prototypes if name == "swav" else trainer.framework.head.last
+    seen = [layer.weight.detach().clone()]
+    for epoch in range(2):
+        trainer.train_epoch(epoch)
+        trainer.progress = Progress()
+        seen.append(layer.weight.detach().clone())
+    assert torch.equal(seen[0], seen[1]) and not torch.equal(seen[1], seen[2])
