@@ -80,6 +80,7 @@ def _configs(preset: str, seed: int, wide: bool) -> Iterator[tuple[str, RunConfi
         yield f"{framework}, ssps-clustering, K = {own:,}, M = {m}", config
     yield "simclr, ssps-clustering-c", made("simclr", "ssps-clustering-c")
     yield "supervised", made("supervised", "ssl")
+    yield "simclr, ssl, bf16", made("simclr", "ssl", precision="bf16")  # chapter 15
 
 
 def cost(config: RunConfig) -> float:
