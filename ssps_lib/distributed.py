@@ -96,7 +96,8 @@ class _Normalise(torch.autograd.Function):
         sums = torch.stack([grad_weight, grad_bias])
         dist.all_reduce(sums)
         sums *= weight * torch.rsqrt(variance + ctx.eps) / _count(x)
-        return grad_x - _affine(x, mean, variance, *sums, ctx.eps), grad_weight, grad_bias, None
+        owed = _affine(x, mean, variance, sums[0], sums[1], ctx.eps)
+        return grad_x - owed, grad_weight, grad_bias, None
 
 
 def _affine(
