@@ -26,6 +26,7 @@ from types import ModuleType
 
 import torch
 
+from ssps_lib.devices import product
 from ssps_lib.training import record
 
 Work = Callable[[], object]
@@ -132,8 +133,8 @@ def ratios(rows: Mapping[str, dict], ours: str) -> dict[str, float]:
 
 def ceilings(seconds: float = 0.4) -> dict[str, float]:
     """What this machine can do at best: operations and bytes a second, as measured here."""
-    a = torch.randn(2048, 2048)
-    half, big = a.bfloat16(), torch.randn(2**25)
+    large = [torch.randn(2048, 2048), torch.randn(2048, 512)]  # square, and as in k-means
+    big = torch.randn(2**25)
     other = torch.empty_like(big)
 
     def fastest(work: Work) -> float:
@@ -143,9 +144,13 @@ def ceilings(seconds: float = 0.4) -> dict[str, float]:
             best = min(best, once(work)[0])
         return best
 
+    def flops(dtype: torch.dtype) -> float:
+        inputs = [x.to(dtype) for x in large]
+        return max(2 * 2048**2 * x.shape[1] / fastest(lambda x=x: product(x, x)) for x in inputs)
+
     return {
-        "float32_flops": 2 * 2048**3 / fastest(lambda: a @ a),
-        "bfloat16_flops": 2 * 2048**3 / fastest(lambda: half @ half),
+        "float32_flops": flops(torch.float32),
+        "bfloat16_flops": flops(torch.bfloat16),
         "bytes_per_second": 2 * 4 * 2**25 / fastest(lambda: other.copy_(big)),  # read and write
     }
 
