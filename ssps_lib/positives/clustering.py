@@ -64,6 +64,7 @@ class Clustering(PositiveSampler):
         self.centroids: Tensor | None = None
         self.neighbors: Tensor | None = None
         self._members: Tensor | None = None
+        self._starts: Tensor | None = None
 
     def refresh(self, reference: Queue, generator: torch.Generator | None = None) -> None:
         """Algorithm 1: cluster Q-hat, find C_k and S_k.
@@ -88,7 +89,7 @@ class Clustering(PositiveSampler):
         counts = assigned.bincount(minlength=self.clusters)
         if self.window > 0:
             self.neighbors = nearest_clusters(self.centroids, counts > 0, self.window, True).cpu()
-        self._members = _member_keys(self.assignments)  # S_k (Eq. 12)
+        self._list_members()
 
     def state_dict(self) -> dict[str, Tensor]:
         """`assignments`, `centroids` and `neighbors`, as far as there are any."""
@@ -100,7 +101,13 @@ class Clustering(PositiveSampler):
         """Restore the clusters of the epoch's start, from which Q-hat has moved on since."""
         for name, value in state.items():
             setattr(self, name, value.to(reference.device if name == "centroids" else "cpu"))
+        self._list_members()
+
+    def _list_members(self) -> None:
+        """S_k (Eq. 12): sorted keys, and where those of each cluster start, (K + 1,)."""
         self._members = _member_keys(self.assignments)
+        ends = torch.arange(self.clusters + 1) * len(self.assignments)
+        self._starts = torch.searchsorted(self._members, ends)
 
     def sample(
         self, index: Tensor, queue: Queue | None = None, uniform: Tensor | None = None
@@ -137,16 +144,16 @@ class Clustering(PositiveSampler):
         Whichever is less is looked through: all members of these clusters, or all of Q'.
         """
         n, wanted = len(self.assignments), cluster.unique()
-        wanted = wanted[wanted >= 0]
-        first, last = torch.searchsorted(self._members, torch.stack([wanted, wanted + 1]) * n)
-        counts = last - first
+        wanted = wanted[int((wanted[:1] < 0).sum()) :]  # sorted, and -1 stands for none
+        first = self._starts[wanted]
+        counts = self._starts[wanted + 1] - first
         total = int(counts.sum())
         if total > queue.size:
             held = torch.where(queue.indices >= 0, self.assignments[queue.indices], -1)
             return _member_keys(held)
         place = torch.arange(total) + (first - counts.cumsum(0) + counts).repeat_interleave(counts)
         owner = wanted.repeat_interleave(counts)
-        slots = queue.slots(self._members[place] - owner * n)
+        slots = queue.slots(self._members.index_select(0, place) - owner * n)
         keys = owner * queue.size + slots
         return keys[slots >= 0].sort().values
 

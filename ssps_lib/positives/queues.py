@@ -75,7 +75,9 @@ class Queue:
     def slots(self, index: Tensor) -> Tensor:
         """Slot of each training index (B,), -1 where it is absent or the index is -1."""
         check_index(index, self.n, least=-1)
-        return self._slots[index.cpu()]
+        index = index.cpu()
+        place = torch.where(index < 0, self.n, index)  # the entry for "nowhere"
+        return self._slots.index_select(0, place)  # several times faster than self._slots[place]
 
     def contains(self, index: Tensor) -> Tensor:
         """(B,) bool: whether the queue holds a row of each training index; False for -1."""
@@ -83,7 +85,8 @@ class Queue:
 
     def rows(self, index: Tensor) -> Tensor:
         """(B, *shape) rows, arbitrary where the index is absent: for use with `contains`."""
-        return self.values[to_device(self.slots(index), self.device)]
+        slots = self.slots(index).clamp(min=0)
+        return self.values.index_select(0, to_device(slots, self.device))
 
     def __getitem__(self, index: Tensor) -> Tensor:
         """(B, *shape) rows of training indices (B,); ValueError if one is absent."""
