@@ -10,6 +10,18 @@ from torchaudio.transforms import MelSpectrogram
 WINDOWS = {"hamming": torch.hamming_window, "hann": torch.hann_window}
 
 
+class PowerMel(MelSpectrogram):
+    """torchaudio's `MelSpectrogram`, given `power=None`, of the power without complex magnitudes.
+
+    Squares of real and imaginary parts are several times faster than the square of `abs`.
+    """
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Waveform (..., T) -> mel bands (..., n_mels, frames)."""
+        squares = torch.view_as_real(self.spectrogram(waveform)).square()
+        return self.mel_scale(squares[..., 0] + squares[..., 1])
+
+
 class LogMel(nn.Module):
     """Waveform (B, T) -> normalised log-mel spectrogram (B, n_mels, frames), float32.
 
@@ -54,7 +66,7 @@ class LogMel(nn.Module):
             )
         with warnings.catch_warnings():  # the empty low bands of 80 mels are as published
             warnings.filterwarnings("ignore", message="At least one mel filterbank")
-            self.mel = MelSpectrogram(
+            self.mel = PowerMel(
                 sample_rate, n_fft, win_length, hop_length,
                 n_mels=n_mels, window_fn=WINDOWS[window], power=None,
             )  # fmt: skip
@@ -64,9 +76,7 @@ class LogMel(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         self._check(waveform)
         with torch.autocast(waveform.device.type, enabled=False):
-            spectrum = torch.view_as_real(self.mel.spectrogram(waveform.float())).square()
-            power = spectrum[..., 0] + spectrum[..., 1]  # four times faster than abs().square()
-            log_mel = torch.log(self.mel.mel_scale(power) + 1e-6)
+            log_mel = torch.log(self.mel(waveform.float()) + 1e-6)
             return F.instance_norm(log_mel, eps=1e-5)  # (B, n_mels, frames)
 
     def _check(self, waveform: Tensor) -> None:
