@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torchaudio.transforms import MelSpectrogram
 
 from ssps_lib.features import LogMel
 
@@ -93,3 +94,11 @@ def test_unknown_options_are_refused():
         LogMel(window="blackman")
     with pytest.raises(ValueError, match="n_mels is 0"):
         LogMel(n_mels=0)
+
+
+def test_mel_bands_of_the_power_are_torchaudio_s():
+    waveform = torch.randn(2, 8_000, generator=torch.Generator().manual_seed(0))
+    theirs = MelSpectrogram(
+        16_000, 512, 400, 160, n_mels=40, window_fn=torch.hamming_window, power=2.0
+    )
+    torch.testing.assert_close(LogMel().mel(waveform), theirs(waveform), rtol=1e-5, atol=1e-6)
