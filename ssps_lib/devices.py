@@ -25,7 +25,7 @@ def product(rows: Tensor, columns: Tensor) -> Tensor:
     """All inner products of `rows` (B, D) with `columns` (K, D), (B, K), without gradient.
 
     On a CPU float32 goes through oneDNN, which has AVX-512 on every processor that knows it.
-    PyTorch itself calls MKL, which has it on Intel's only and is half as fast on others.
+    PyTorch itself calls MKL, which has it on Intel's only (half as fast on an AMD processor).
 
     >>> product(torch.eye(2), torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
     tensor([[1., 3., 5.],

@@ -106,8 +106,8 @@ class Clustering(PositiveSampler):
     def _list_members(self) -> None:
         """S_k (Eq. 12): sorted keys, and where those of each cluster start, (K + 1,)."""
         self._members = _member_keys(self.assignments)
-        ends = torch.arange(self.clusters + 1) * len(self.assignments)
-        self._starts = torch.searchsorted(self._members, ends)
+        least = torch.arange(self.clusters + 1) * len(self.assignments)  # key of each cluster
+        self._starts = torch.searchsorted(self._members, least)
 
     def sample(
         self, index: Tensor, queue: Queue | None = None, uniform: Tensor | None = None

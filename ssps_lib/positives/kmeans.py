@@ -12,10 +12,10 @@ from ssps_lib.distributed import all_reduce_sum, own_share
 
 
 def blocks(rows: int, columns: int, device: torch.device) -> Iterator[slice]:
-    """Slices of `rows` such that (block, columns) float32 values take 64 MiB, 1 GiB on a GPU.
+    """Slices of `rows` such that (block, columns) float32 values take 1 GiB on a GPU.
 
-    On a CPU they take 8 MiB, which its caches hold, as long as 512 rows fit: a product of fewer
-    rows is slower.
+    On a CPU they take 8 MiB, which its caches hold, or what 512 rows need if that is more, since a
+    product of fewer rows is slower; 64 MiB at most.
     """
     columns = max(1, columns)
     step = 2**28 // columns
