@@ -40,7 +40,8 @@ class PositiveObserver:
                 f"{len(speakers)} speakers and {len(recordings)} recordings: each utterance needs "
                 "one of both"
             )
-        self.labels = torch.stack([torch.as_tensor(x).long() for x in (speakers, recordings)])
+        labels = [torch.as_tensor(x).long() for x in (speakers, recordings)]
+        self.labels = torch.stack(labels, dim=1)  # (N, 2): both of an utterance in one read
         self.reset()
 
     def reset(self) -> None:
@@ -56,9 +57,11 @@ class PositiveObserver:
         """
         self.labels, self.sums = self.labels.to(pos.device), self.sums.to(pos.device)
         found = pos >= 0
-        same = (self.labels[:, index.to(pos.device)] == self.labels[:, pos.clamp(min=0)]) & found
-        counts = torch.stack([torch.ones_like(found), found, *same]).sum(dim=1)
-        self.sums += counts
+        own = self.labels.index_select(0, index.to(pos.device))
+        same = (own == self.labels.index_select(0, pos.clamp(min=0))) & found[:, None]
+        self.sums[0] += len(pos)
+        self.sums[1] += found.sum()
+        self.sums[2:] += same.sum(0)
 
     def result(self) -> dict[str, float]:
         """Fractions over all processes: `coverage` (anchors with a pseudo-positive), and among

@@ -64,6 +64,7 @@ class Clustering(PositiveSampler):
         self.centroids: Tensor | None = None
         self.neighbors: Tensor | None = None
         self._members: Tensor | None = None
+        self._ordered: Tensor | None = None
         self._starts: Tensor | None = None
 
     def refresh(self, reference: Queue, generator: torch.Generator | None = None) -> None:
@@ -104,9 +105,11 @@ class Clustering(PositiveSampler):
         self._list_members()
 
     def _list_members(self) -> None:
-        """S_k (Eq. 12): sorted keys, and where those of each cluster start, (K + 1,)."""
+        """S_k (Eq. 12): sorted keys, their utterances, and each cluster's first one, (K + 1,)."""
+        n = len(self.assignments)
         self._members = _member_keys(self.assignments)
-        least = torch.arange(self.clusters + 1) * len(self.assignments)  # key of each cluster
+        self._ordered = self._members % n
+        least = torch.arange(self.clusters + 1) * n  # key of each cluster
         self._starts = torch.searchsorted(self._members, least)
 
     def sample(
@@ -143,7 +146,7 @@ class Clustering(PositiveSampler):
 
         Whichever is less is looked through: all members of these clusters, or all of Q'.
         """
-        n, wanted = len(self.assignments), cluster.unique()
+        wanted = cluster.unique()
         wanted = wanted[int((wanted[:1] < 0).sum()) :]  # sorted, and -1 stands for none
         first = self._starts[wanted]
         counts = self._starts[wanted + 1] - first
@@ -152,10 +155,10 @@ class Clustering(PositiveSampler):
             held = torch.where(queue.indices >= 0, self.assignments[queue.indices], -1)
             return _member_keys(held)
         place = torch.arange(total) + (first - counts.cumsum(0) + counts).repeat_interleave(counts)
-        owner = wanted.repeat_interleave(counts)
-        slots = queue.slots(self._members.index_select(0, place) - owner * n)
-        keys = owner * queue.size + slots
-        return keys[slots >= 0].sort().values
+        member = self._ordered.index_select(0, place)
+        slots = queue.slots(member, trusted=True)
+        held = (slots >= 0).nonzero()[:, 0]
+        return (self.assignments[member[held]] * queue.size + slots[held]).sort().values
 
     def _draw(
         self, keys: Tensor, size: int, cluster: Tensor, own: Tensor, uniform: Tensor
