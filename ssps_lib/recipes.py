@@ -186,6 +186,18 @@ def recipe(
     return ssl.with_(**{**continued, **{k: v for k, v in changes.items() if k in late}})
 
 
+def longer(framework: str, preset: str, times: int) -> dict[str, Any]:
+    """Changes to a `recipe` whose SSL training lasts `times` as long before SSPS starts.
+
+    The learning rate falls as far over these epochs as it did over the recipe's (chapter 13).
+
+    >>> longer("vicreg", "mini", 2)
+    {'epochs': 24, 'decay': 0.9592}
+    """
+    base = {**COMMON[preset], **FRAMEWORK[preset].get(framework, {})}
+    return {"epochs": times * base["epochs"], "decay": round(base["decay"] ** (1 / times), 4)}
+
+
 def _extra_epochs(preset: str, encoder: str) -> int:
     search = preset == "paper" and encoder == "fast_resnet34"
     return SEARCH_EPOCHS if search else EXTRA_EPOCHS[preset]
