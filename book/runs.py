@@ -22,7 +22,7 @@ from ssps_lib.training.run import is_complete
 BOOK = ("ssl", "ssps-clustering", "ssps-nn", "ssl-continued", "supervised")  # chapters 3 to 5
 PLAIN = ("ssps-clustering", "ssl-continued")  # without augmentation: chapter 5, Table V
 WIDE = ("moco", "swav", "vicreg", "dino")  # with `BOOK` but SSPS-NN: Tables I and III
-PATIENT = {"vicreg": 2, "swav": 4}  # how much longer SSL lasts before SSPS: chapter 13
+PATIENT = {"vicreg": 2, "swav": 4, "dino": 3}  # how much longer SSL lasts before SSPS: chapter 13
 
 
 @dataclass(frozen=True)

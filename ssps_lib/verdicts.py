@@ -58,7 +58,9 @@ class Effect:
         return f"{self.of}: {'–' if self.paper is None else self._write(self.paper)}"
 
     def _write(self, value: float, sign: str = "+") -> str:
-        return f"{value:{sign}.0f} %" if self.unit == "%" else f"{value:{sign}.3f}"
+        if self.unit == "%":
+            return f"{round(value):{sign}} %"
+        return f"{value:{sign}.3f}"
 
 
 @dataclass(frozen=True)

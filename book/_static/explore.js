@@ -73,8 +73,12 @@
       picture.append(make("line", { x1: left, x2: right, y1: y(share), y2: y(share), stroke: "#dedbd3" }),
         make("text", { x: left - 8, y: y(share) + 4, "text-anchor": "end" }, share));
     }
-    data.k.forEach((k, i) => picture.append(
-      make("text", { x: x(i), y: bottom + 20, "text-anchor": "middle" }, k.toLocaleString("en"))));
+    let free = left - 20;  // where the next number finds room
+    data.k.forEach((k, i) => {
+      if (x(i) - 18 < free) return;
+      free = x(i) + 20;
+      picture.append(make("text", { x: x(i), y: bottom + 20, "text-anchor": "middle" }, k.toLocaleString("en")));
+    });
     picture.append(make("text", { x: (left + right) / 2, y: bottom + 42, "text-anchor": "middle" },
       "number of clusters K"));
     const marker = make("line", { y1: top, y2: bottom, stroke: "#2b2b2b", "stroke-dasharray": "4 3" });
