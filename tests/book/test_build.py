@@ -10,16 +10,29 @@ HEAVY = 3_000_000  # bytes of a page with its figures and sounds
 FETCHED_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "prefetch", "preconnect"}
 
 
+MARKUP = re.compile(r"\$[^$\n]{1,40}\$|\*\*\w[^*\n]{0,40}\*\*")  # what no reader should see
+QUOTED = {"script", "style", "pre", "code"}
+
+
 class Page(HTMLParser):
-    """Anchors that a page offers, links that it makes, and assets that it loads."""
+    """Anchors that a page offers, links that it makes, assets that it loads, and its prose."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self.anchors, self.links, self.assets = set(), [], []
+        self.anchors, self.links, self.assets, self.prose = set(), [], [], ""
+        self.quotes = 0
         self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_data(self, data):
+        if not self.quotes:
+            self.prose += data
+
+    def handle_endtag(self, tag):
+        self.quotes -= tag in QUOTED
 
     def handle_starttag(self, tag, attributes):
         found = dict(attributes)
+        self.quotes += tag in QUOTED
         self.anchors |= {found[key] for key in ("id", "name") if found.get(key)}
         if tag == "a" and found.get("href"):
             self.links.append(found["href"])
@@ -64,6 +77,12 @@ def test_strict_build_passes(build):
 def test_every_page_is_whole(build):
     assert len(build.pages) >= 2
     assert {page.name: faults(page) for page in build.pages if faults(page)} == {}
+
+
+def test_no_markup_is_left_in_the_prose(build):
+    """Outputs are Markdown without formulas: a dollar sign there stays one."""
+    left = {page.name: MARKUP.findall(Page(page).prose) for page in build.pages}
+    assert {name: found for name, found in left.items() if found} == {}
 
 
 def weight(page: Path) -> int:
