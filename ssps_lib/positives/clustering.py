@@ -90,7 +90,7 @@ class Clustering(PositiveSampler):
         counts = assigned.bincount(minlength=self.clusters)
         if self.window > 0:
             self.neighbors = nearest_clusters(self.centroids, counts > 0, self.window, True).cpu()
-        self._list_members()
+        self._list_members()  # S_k (Eq. 12)
 
     def state_dict(self) -> dict[str, Tensor]:
         """`assignments`, `centroids` and `neighbors`, as far as there are any."""
