@@ -22,7 +22,6 @@ from ssps_lib.training.run import is_complete
 BOOK = ("ssl", "ssps-clustering", "ssps-nn", "ssl-continued", "supervised")  # chapters 3 to 5
 PLAIN = ("ssps-clustering", "ssl-continued")  # without augmentation: chapter 5, Table V
 WIDE = ("moco", "swav", "vicreg", "dino")  # with `BOOK` but SSPS-NN: Tables I and III
-PATIENT = {"vicreg": 2, "swav": 4, "dino": 3}  # how much longer SSL lasts before SSPS: chapter 13
 
 
 @dataclass(frozen=True)
@@ -73,10 +72,14 @@ def _configs(preset: str, seed: int, wide: bool) -> Iterator[tuple[str, RunConfi
         for name in BOOK:
             if name != "ssps-nn":
                 yield f"{framework}, {name}", made(framework, name)
-    for framework, times in PATIENT.items():
+    for framework, times in recipes.PATIENCE.items():
         for name in ("ssl", "ssps-clustering", "ssl-continued"):
             changes = recipes.longer(framework, preset, times)
             yield f"{framework}, {name}, after {times} x SSL", made(framework, name, **changes)
+    for framework in recipes.WEAKER:
+        for name in ("ssl", "ssps-clustering", "ssl-continued"):
+            changes = recipes.weaker_channel(preset)
+            yield f"{framework}, {name}, weaker channel", made(framework, name, **changes)
     cells = [(framework, grid.SPEAKERS) for framework in WIDE]  # Table III
     cells += [("simclr", cell) for cell in grid.TRAINED if cell != grid.RECIPE]  # Table II
     for framework, (k, m) in cells:

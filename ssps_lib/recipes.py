@@ -6,6 +6,7 @@ the size of a laptop, `smoke` keeps only its mechanisms, for tests.
 
 from typing import Any
 
+from ssps_lib.corpora import simulated
 from ssps_lib.training.config import RunConfig
 
 PRESETS = ("smoke", "mini", "paper")
@@ -107,6 +108,11 @@ FRAMEWORK: dict[str, dict[str, dict[str, Any]]] = {
 EXTRA_EPOCHS = {"smoke": 1, "mini": 8, "paper": 20}
 SEARCH_EPOCHS = 10
 
+# Where SSPS starts too soon (chapter 13): SSL that lasts `times` as long, see `longer`, and a corpus
+# whose recordings differ half as much, see `weaker_channel`.
+PATIENCE = {"vicreg": 2}
+WEAKER = ("swav", "vicreg", "dino")
+
 # K and M by size: about four clusters for each speaker, and one neighbour.
 CLUSTERS = {"smoke": 48, "mini": 1024, "paper": 25_000}
 NEAREST = {"smoke": 3, "mini": 5, "paper": 50}
@@ -196,6 +202,17 @@ def longer(framework: str, preset: str, times: int) -> dict[str, Any]:
     """
     base = {**COMMON[preset], **FRAMEWORK[preset].get(framework, {})}
     return {"epochs": times * base["epochs"], "decay": round(base["decay"] ** (1 / times), 4)}
+
+
+def weaker_channel(preset: str, times: float = 0.5) -> dict[str, Any]:
+    """Changes to a `recipe` whose simulated recordings differ `times` as much (chapters 2, 6, 13).
+
+    >>> weaker_channel("mini")["corpus_options"]["channel"]
+    0.7
+    """
+    options = COMMON[preset]["corpus_options"]
+    whole = options.get("channel", simulated.Size.channel)
+    return {"corpus_options": {**options, "channel": times * whole}}
 
 
 def _extra_epochs(preset: str, encoder: str) -> int:
