@@ -108,8 +108,8 @@ FRAMEWORK: dict[str, dict[str, dict[str, Any]]] = {
 EXTRA_EPOCHS = {"smoke": 1, "mini": 8, "paper": 20}
 SEARCH_EPOCHS = 10
 
-# Where SSPS starts too soon (chapter 13): SSL that lasts `times` as long, see `longer`, and a corpus
-# whose recordings differ half as much, see `weaker_channel`.
+# Frameworks to which SSPS comes too soon (chapter 13): given SSL that lasts so many times as long,
+# see `longer`, and a corpus whose recordings differ less, see `weaker_channel`.
 PATIENCE = {"vicreg": 2}
 WEAKER = ("swav", "vicreg", "dino")
 
