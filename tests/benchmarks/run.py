@@ -43,6 +43,8 @@ def main() -> int:
     unknown = sorted(set(options.names) - set(SCRIPTS))
     if unknown:
         parser.error(f"no benchmark is called '{unknown[0]}': choose from {', '.join(SCRIPTS)}")
+    if options.folder is not None:
+        options.folder.mkdir(parents=True, exist_ok=True)
     failed = []
     for name in options.names or SCRIPTS:
         print(f"-- {name}", flush=True)
