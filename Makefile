@@ -40,7 +40,8 @@ test: export OMP_NUM_THREADS = 1
 test: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest ssps_lib tests $(ARGS)
-	$(BIN)/python -m pytest -o addopts= --nbval-lax --nbval-cell-timeout 900 book
+	$(BIN)/python -m pytest -o addopts= --nbval-lax --nbval-cell-timeout 900 \
+	    --nbval-sanitize-with tests/nbval.cfg book
 
 # On an idle machine; faiss-cpu and torchmetrics are compared with where they are installed.
 bench: $(VENV)/.installed-test
