@@ -76,10 +76,11 @@ def _configs(preset: str, seed: int, wide: bool) -> Iterator[tuple[str, RunConfi
         for name in ("ssl", "ssps-clustering", "ssl-continued"):
             changes = recipes.longer(framework, preset, times)
             yield f"{framework}, {name}, after {times} x SSL", made(framework, name, **changes)
-    for framework in recipes.WEAKER:
-        for name in ("ssl", "ssps-clustering", "ssl-continued"):
-            changes = recipes.weaker_channel(preset)
-            yield f"{framework}, {name}, weaker channel", made(framework, name, **changes)
+    for framework, strengths in recipes.WEAKER.items():
+        for times in strengths:
+            for name in ("ssl", "ssps-clustering", "ssl-continued"):
+                changes = recipes.weaker_channel(preset, times)
+                yield f"{framework}, {name}, channel x {times}", made(framework, name, **changes)
     cells = [(framework, grid.SPEAKERS) for framework in WIDE]  # Table III
     cells += [("simclr", cell) for cell in grid.TRAINED if cell != grid.RECIPE]  # Table II
     for framework, (k, m) in cells:

@@ -111,7 +111,7 @@ SEARCH_EPOCHS = 10
 # Frameworks to which SSPS comes too soon (chapter 13): given SSL that lasts so many times as long,
 # see `longer`, and a corpus whose recordings differ less, see `weaker_channel`.
 PATIENCE = {"vicreg": 2}
-WEAKER = ("swav", "vicreg", "dino")
+WEAKER = {"swav": (0.5, 0.25), "vicreg": (0.5,), "dino": (0.5,)}
 
 # K and M by size: about four clusters for each speaker, and one neighbour.
 CLUSTERS = {"smoke": 48, "mini": 1024, "paper": 25_000}
