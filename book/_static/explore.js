@@ -73,10 +73,10 @@
       picture.append(make("line", { x1: left, x2: right, y1: y(share), y2: y(share), stroke: "#dedbd3" }),
         make("text", { x: left - 8, y: y(share) + 4, "text-anchor": "end" }, share));
     }
-    let free = left - 20;  // where the next number finds room
+    let free = left - 24;  // where the next number finds room
     data.k.forEach((k, i) => {
-      if (x(i) - 18 < free) return;
-      free = x(i) + 20;
+      if (x(i) - 22 < free) return;
+      free = x(i) + 22;
       picture.append(make("text", { x: x(i), y: bottom + 20, "text-anchor": "middle" }, k.toLocaleString("en")));
     });
     picture.append(make("text", { x: (left + right) / 2, y: bottom + 42, "text-anchor": "middle" },
