@@ -72,15 +72,9 @@ def _configs(preset: str, seed: int, wide: bool) -> Iterator[tuple[str, RunConfi
         for name in BOOK:
             if name != "ssps-nn":
                 yield f"{framework}, {name}", made(framework, name)
-    for framework, times in recipes.PATIENCE.items():
+    for framework, label, changes in recipes.better_starts(preset):  # chapter 13
         for name in ("ssl", "ssps-clustering", "ssl-continued"):
-            changes = recipes.longer(framework, preset, times)
-            yield f"{framework}, {name}, after {times} x SSL", made(framework, name, **changes)
-    for framework, strengths in recipes.WEAKER.items():
-        for times in strengths:
-            for name in ("ssl", "ssps-clustering", "ssl-continued"):
-                changes = recipes.weaker_channel(preset, times)
-                yield f"{framework}, {name}, channel x {times}", made(framework, name, **changes)
+            yield f"{framework}, {name}, {label}", made(framework, name, **changes)
     cells = [(framework, grid.SPEAKERS) for framework in WIDE]  # Table III
     cells += [("simclr", cell) for cell in grid.TRAINED if cell != grid.RECIPE]  # Table II
     for framework, (k, m) in cells:

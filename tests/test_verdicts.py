@@ -109,6 +109,7 @@ def test_effects_in_words():
     assert Effect("EER", (20.0, 22.0), 59.2).written() == "EER: +21 % ± 13 % (2 seeds)"
     assert Effect("EER", (20.0,), 59.2).published() == "EER: +59 %"
     assert Effect("EER", (-3.0,)).written() == "EER: -3 % (1 seed)"
+    assert Effect("EER", (-0.2,)).written() == "EER: +0 % (1 seed)"  # no minus before zero
     assert Effect("cosine", (), unit="").written() == "cosine: not run"
     assert Effect("cosine", (0.1234,), unit="").published() == "cosine: –"
 

@@ -63,8 +63,8 @@ class Clustering(PositiveSampler):
         self.assignments: Tensor | None = None
         self.centroids: Tensor | None = None
         self.neighbors: Tensor | None = None
+        self._keys: Tensor | None = None
         self._members: Tensor | None = None
-        self._ordered: Tensor | None = None
         self._starts: Tensor | None = None
 
     def refresh(self, reference: Queue, generator: torch.Generator | None = None) -> None:
@@ -107,10 +107,10 @@ class Clustering(PositiveSampler):
     def _list_members(self) -> None:
         """S_k (Eq. 12): sorted keys, their utterances, and each cluster's first one, (K + 1,)."""
         n = len(self.assignments)
-        self._members = _member_keys(self.assignments)
-        self._ordered = self._members % n
+        self._keys = _member_keys(self.assignments)
+        self._members = self._keys % n
         least = torch.arange(self.clusters + 1) * n  # key of each cluster
-        self._starts = torch.searchsorted(self._members, least)
+        self._starts = torch.searchsorted(self._keys, least)
 
     def sample(
         self, index: Tensor, queue: Queue | None = None, uniform: Tensor | None = None
@@ -124,7 +124,7 @@ class Clustering(PositiveSampler):
         cluster = self.choose_clusters(index, uniform[:, 0])  # c-hat_i
         if queue is None or self.candidates == "cluster":
             size = len(self.assignments)
-            pos = self._draw(self._members, size, cluster, index, uniform[:, 1])  # Eq. 11
+            pos = self._draw(self._keys, size, cluster, index, uniform[:, 1])  # Eq. 11
             return only_held(pos, queue)
         # Published: only the members of S_k that Q' holds are candidates.
         keys = self._held_keys(cluster, queue)
@@ -147,7 +147,7 @@ class Clustering(PositiveSampler):
         Whichever is less is looked through: all members of these clusters, or all of Q'.
         """
         wanted = cluster.unique()
-        wanted = wanted[int((wanted[:1] < 0).sum()) :]  # sorted, and -1 stands for none
+        wanted = wanted[wanted >= 0]
         first = self._starts[wanted]
         counts = self._starts[wanted + 1] - first
         total = int(counts.sum())
@@ -155,7 +155,7 @@ class Clustering(PositiveSampler):
             held = torch.where(queue.indices >= 0, self.assignments[queue.indices], -1)
             return _member_keys(held)
         place = torch.arange(total) + (first - counts.cumsum(0) + counts).repeat_interleave(counts)
-        member = self._ordered.index_select(0, place)
+        member = self._members.index_select(0, place)
         slots = queue.slots(member, trusted=True)
         held = (slots >= 0).nonzero()[:, 0]
         return (self.assignments[member[held]] * queue.size + slots[held]).sort().values
