@@ -36,8 +36,12 @@ html: $(VENV)/.installed-book
 	@echo "Open _build/html/index.html"
 
 # One thread each: kernels, browsers and second processes share the cores with pytest.
+# A home of its own: a chapter shows a run of this machine before its record, so with the reader's
+# runs the pages would rightly differ from those that are stored.
 test: export OMP_NUM_THREADS = 1
+test: export SSPS_HOME = $(CURDIR)/_run/test-home
 test: $(VENV)/.installed-test
+	rm -rf _run/test-home
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest ssps_lib tests $(ARGS)
 	$(BIN)/python -m pytest -o addopts= --nbval-lax --nbval-cell-timeout 900 \
