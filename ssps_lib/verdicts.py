@@ -168,8 +168,8 @@ def _centroids(runs: Runs) -> Iterator[Effect]:
 
 
 def _between(runs: Runs) -> Iterator[Effect]:
-    yield _search(runs, "EER, below K = speakers", grid.name(6_000, 0), "ssps-clustering")
-    yield _search(runs, "EER, below K = recordings", grid.name(150_000, 1), "ssps-clustering")
+    for of, k, m in (("K = speakers, M = 0", 6_000, 0), ("K = recordings, M = 1", 150_000, 1)):
+        yield _search(runs, f"EER, below {of}", grid.name(k, m), "ssps-clustering")
 
 
 def _pairs(runs: Runs) -> Iterator[Effect]:
@@ -214,18 +214,22 @@ def _augmentation(runs: Runs) -> Iterator[Effect]:
 
 
 def _dino(runs: Runs) -> Iterator[Effect]:
-    ssl, ssps = ([(name, kind) for name in ("simclr", "dino")]
-                 for kind in ("ssl-continued", "ssps-clustering"))  # fmt: skip
+    kinds = "ssl-continued", "ssps-clustering"
+    keys = [(name, kind) for name in ("simclr", "dino") for kind in kinds]
 
-    def lost(*eers: float) -> float:
+    def behind(*eers: float) -> float:
+        return paper.reduction(eers[0], eers[2])
+
+    def further(*eers: float) -> float:
         return paper.reduction(*eers[:2]) - paper.reduction(*eers[2:])
 
-    for of, keys, measure in (
-        ("DINO below SimCLR, SSL", ssl, paper.reduction),
-        ("of this lost with SSPS", ssl + ssps, lost),
+    printed = [_table_3(*key) for key in keys]
+    for of, measure in (
+        ("DINO below SimCLR, SSL", behind),
+        ("reduction by SSPS, SimCLR less DINO", further),
     ):
         values = _compare(runs, lambda *made, f=measure: f(*(run.eer for run in made)), *keys)
-        yield Effect(of, values, measure(*(_table_3(*key) for key in keys)))
+        yield Effect(of, values, measure(*printed))
 
 
 def _falls(
