@@ -75,7 +75,8 @@ class _Normalise(torch.autograd.Function):
     def forward(
         ctx, x: Tensor, weight: Tensor, bias: Tensor, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        own = torch.stack(torch.batch_norm_update_stats(x, None, None, 0.0)).float()  # (2, C)
+        running = x.new_zeros(2, x.shape[1], dtype=torch.float32)  # in its precision are the sums
+        own = torch.stack(torch.batch_norm_update_stats(x, *running, 0.0))  # (2, C)
         parts = [torch.empty_like(own) for _ in range(world_size())]
         dist.all_gather(parts, own)
         means, variances = torch.stack(parts).unbind(1)  # (W, C) each
@@ -89,8 +90,9 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, variance = ctx.saved_tensors
+        nothing = mean.new_empty(0)  # "take mean and variance": on a GPU None is an error
         grad_x, grad_weight, grad_bias = torch.ops.aten.native_batch_norm_backward(
-            grad, x, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
+            grad, x, weight, mean, variance, nothing, nothing, False, ctx.eps, [True, True, True]
         )  # as if mean and variance were constants
         # What mean and variance owe to x: the gradient's own mean, and its part along x.
         sums = torch.stack([grad_weight, grad_bias])

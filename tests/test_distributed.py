@@ -39,11 +39,19 @@ def step(layer: nn.Module, kind: str, part: slice) -> dict[str, torch.Tensor]:
     return results | layer.state_dict()
 
 
+def far() -> torch.Tensor:
+    """A batch whose mean is many standard deviations from 0."""
+    return 30 + torch.randn(SHAPES["2d"], generator=torch.Generator().manual_seed(3))
+
+
 def work(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
     half = slice(rank * BATCH // 2, (rank + 1) * BATCH // 2)
     results = {kind: step(synchronise_norms(norm(kind)), kind, half) for kind in SHAPES}
+    layer = synchronise_norms(norm("2d"))
+    layer(far().bfloat16()[half]).float().sum().backward()
+    results["bf16"] = layer.state_dict()
     results["mean"] = all_reduce_mean(torch.tensor([float(rank), 1.0]))
     results["rows"] = gather(torch.full((2, 1), float(rank)))
     torch.save(results, Path(folder) / f"{rank}.pt")
@@ -72,6 +80,13 @@ def test_synchronised_norms_see_the_whole_batch(halves, kind):
             torch.testing.assert_close(first[name], second[name], rtol=0, atol=0)
             found = first[name]
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_statistics_of_bfloat16_are_summed_in_float32(halves):
+    layer = norm("2d")
+    layer(far().bfloat16().float())
+    for name, expected in layer.state_dict().items():
+        torch.testing.assert_close(halves[0]["bf16"][name], expected, rtol=1e-5, atol=1e-5)
 
 
 def test_norms_of_halves_differ_without_synchronisation():
