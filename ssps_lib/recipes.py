@@ -48,7 +48,8 @@ COMMON: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
-# What a framework changes (IV-C1 to IV-C5). The paper's options are the defaults of the classes.
+# What a framework changes (IV-C1 to IV-C5). The paper's options are the defaults of the classes,
+# but for MoCo's norms, with which a model depends on the number of processes.
 # `mini` and `smoke` follow four rules: (1) projector and head are as wide for their representation
 # as the paper's for 512; (2) prototypes and DINO's outputs are as many for each speaker, and SwAV's
 # queue as long for each prototype; (3) memories of the past, MoCo's queue and the momenta, reach as
@@ -67,6 +68,7 @@ DINO = {
 }  # fmt: skip
 FRAMEWORK: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {
+        "moco": {"framework_options": {"shuffled_norms": True}},
         "dino": {**DINO, "epochs": 80, "batch_size": 128, "warmup_epochs": 10},
     },
     "mini": {

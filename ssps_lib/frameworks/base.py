@@ -31,8 +31,8 @@ class Framework(nn.Module):
     name: ClassVar[str]
     crops: tuple[float, ...] = (1.0, 1.0)
     """Lengths of the views relative to the crop of the run."""
-    synchronised_norms: ClassVar[bool] = True
-    """Whether batch statistics are shared between processes (published: all but MoCo)."""
+    synchronised_norms: bool = True
+    """Whether batch statistics are shared between processes (published: all but MoCo's)."""
     has_projector: ClassVar[bool] = False
     """Whether embeddings are made from representations rather than being them."""
 

@@ -26,10 +26,13 @@ class MoCo(Framework):
         symmetric: False: Eq. 2, direction 0 only.
         pseudo_negatives: published: under SSPS the pseudo-positives enter the queue. False: the
             keys of the mini-batch do, as the paper's text says.
+        shuffled_norms: published: each process normalises by its own rows, and the rows of keys are
+            shuffled over the processes before, so that a query and its key share no batch
+            statistics by which to find each other. The model then depends on the number of
+            processes. False: batch statistics of all processes, as in the other frameworks.
     """
 
     name = "moco"
-    synchronised_norms = False
 
     def __init__(
         self,
@@ -39,8 +42,10 @@ class MoCo(Framework):
         momentum: float = 0.999,
         symmetric: bool = True,
         pseudo_negatives: bool = True,
+        shuffled_norms: bool = False,
     ) -> None:
         super().__init__(encoder)
+        self.synchronised_norms = not shuffled_norms
         if queue_size < 1 or not 0 <= momentum <= 1:
             raise ValueError(
                 f"queue_size is {queue_size} and momentum {momentum}, expected at least 1 and a "
@@ -69,11 +74,12 @@ class MoCo(Framework):
         return torch.stack([self._key(views[1]), self._key(views[0])], dim=1)
 
     def _key(self, view: Tensor) -> Tensor:
-        """Keys in the order of the view, encoded in batches shuffled over the processes.
+        """Keys in the order of the view, where asked for from batches shuffled over the processes.
 
-        Query and key of an utterance then share no batch statistics by which to find each other.
         The order is a function of the progress, so equal on all processes and after a resume.
         """
+        if self.synchronised_norms:
+            return self.key_encoder(view)
         everyone = gather(view)
         order = draws.permutation(0, int(self.progress * 2**53), len(everyone))
         order = to_device(order, view.device)

@@ -76,7 +76,7 @@ def test_a_queue_smaller_than_the_batch_is_named():
 
 
 def test_keys_are_encoded_in_another_order_and_put_back():
-    framework = build("moco", norm=True)
+    framework = build("moco", norm=True, shuffled_norms=True)
     views = views_of(framework, batch=32)
     expected = torch.stack([framework.key_encoder(views[1]), framework.key_encoder(views[0])], 1)
     framework.key_encoder.seen.clear()
