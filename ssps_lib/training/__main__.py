@@ -13,6 +13,7 @@ from accelerate import PartialState
 
 from ssps_lib.training import lock, signals
 from ssps_lib.training.config import RunConfig, from_dict
+from ssps_lib.training.ranks import RefusedError, check_gpus
 from ssps_lib.training.run import is_complete, run_folder, train
 
 
@@ -45,12 +46,13 @@ def main() -> None:
         run_all(read_config(arguments.config), arguments.processes)
     except KeyboardInterrupt as error:
         raise SystemExit(str(error) or "interrupted") from None
-    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
+    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError, RefusedError) as error:
         raise SystemExit(f"error: {error}") from None
 
 
 def run_all(config: RunConfig, processes: int) -> None:
     """Train a run, after those that it starts from, as far as they are not complete."""
+    check_gpus(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     chain = [config]
     while chain[-1].start_from is not None:
         chain.append(chain[-1].start_from)
@@ -60,6 +62,8 @@ def run_all(config: RunConfig, processes: int) -> None:
             for one in missing:  # a starting process holds the locks itself
                 locks.enter_context(lock.held(run_folder(one), wait=False))
         for one in missing:
+            if os.environ.get("RANK", "0") == "0":
+                print(f"training {one.name} in {processes} process(es)", flush=True)
             train(one, processes)
     PartialState().destroy_process_group()  # only now: a group cannot be formed twice
 

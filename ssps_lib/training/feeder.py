@@ -39,18 +39,20 @@ class Feeder:
         self.device = device
         self.cutter = Cutter(corpus)
 
-    def ahead(self, epoch: int, index: np.ndarray, reference: bool) -> None:
+    def ahead(
+        self, epoch: int, index: np.ndarray, reference: bool, positive: np.ndarray | None = None
+    ) -> None:
         """Let threads cut the views, and the reference, of a coming mini-batch.
 
         `views` and `reference` give the same frames without it, only later. Worth while on a GPU,
         which leaves the cores to them.
         """
-        streams = {VIEWS + v: samples for v, samples in enumerate(self.samples)}
+        for v, samples in enumerate(self.samples):
+            place = draws.uniform(self.seed, epoch, index, 1, VIEWS + v)[:, 0]
+            self.cutter.begin(self._source(v, index, positive), place, samples)
         if reference:
-            streams[REFERENCE] = self.reference_samples
-        for stream, samples in streams.items():
-            place = draws.uniform(self.seed, epoch, index, 1, stream)[:, 0]
-            self.cutter.begin(index, place, samples)
+            place = draws.uniform(self.seed, epoch, index, 1, REFERENCE)[:, 0]
+            self.cutter.begin(index, place, self.reference_samples)
 
     def views(self, epoch: int, index: np.ndarray, positive: np.ndarray | None = None) -> list:
         """Distorted frames [(B, T_v), ...] of the utterances `index`.
@@ -60,13 +62,16 @@ class Feeder:
         """
         out = []
         for v, samples in enumerate(self.samples):
-            source = index if positive is None or v % 2 == 0 else positive
             place = draws.uniform(self.seed, epoch, index, 1, VIEWS + v)[:, 0]
-            frames = self._frames(source, place, samples)
+            frames = self._frames(self._source(v, index, positive), place, samples)
             distortion = draws.uniform(self.seed, epoch, index, COLUMNS, DISTORTIONS + v)
             uniform = to_device(distortion, self.device)
             out.append(self.augmentation(frames, uniform))
         return out
+
+    @staticmethod
+    def _source(view: int, index: np.ndarray, positive: np.ndarray | None) -> np.ndarray:
+        return index if positive is None or view % 2 == 0 else positive
 
     def reference(self, epoch: int, index: np.ndarray) -> Tensor:
         """Longer frames without distortion (B, T), from which pos(i) is determined (III-C1)."""

@@ -19,6 +19,7 @@ import torch
 from ssps_lib.training import lock, signals
 from ssps_lib.training.config import RunConfig
 from ssps_lib.training.fields import check_batch
+from ssps_lib.training.ranks import check_gpus, check_not_launched
 from ssps_lib.training.run import is_complete, run_folder
 
 INHERITED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK")
@@ -29,7 +30,9 @@ FAILED = re.compile(r"Root Cause.*?rank +: (\d+).*?exitcode +: (-?\d+)", re.S)  
 
 def command(config_file: Path, num_processes: int, precision: str) -> list[str]:
     """The command that trains `config_file` with `num_processes` processes on this machine."""
-    flags = ["--multi_gpu", "--main_process_port", "0"] if num_processes > 1 else []
+    # Without --gpu_ids a reader's own `accelerate config` would hide some of the GPUs.
+    several = ["--multi_gpu", "--gpu_ids", "all", "--main_process_port", "0"]
+    flags = several if num_processes > 1 else []
     if num_processes == 1 and not torch.cuda.is_available():
         flags = ["--cpu"]
     return [
@@ -68,14 +71,8 @@ def launch(config: RunConfig, num_processes: int) -> None:
         SystemExit, KeyboardInterrupt: SIGTERM or SIGINT came.
     """
     check_batch(config.batch_size, num_processes)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise RuntimeError(
-            "this process is already one of several: run the chapter with plain papermill and "
-            "`-p num_processes N`, which starts the ranks itself"
-        )
-    gpus = torch.cuda.device_count()
-    if torch.cuda.is_available() and num_processes > gpus:
-        raise ValueError(f"num_processes is {num_processes}, but this machine has {gpus} GPU(s)")
+    check_not_launched()
+    check_gpus(num_processes)
     with ExitStack() as locks:
         chain = [config]
         while chain[-1].start_from is not None and not is_complete(chain[-1].start_from):

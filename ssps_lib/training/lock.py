@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
+from ssps_lib.training.ranks import RefusedError
+
 FILE = "lock.json"
 BEAT, SILENCE, POLL = 30.0, 300.0, 1.0  # seconds: between touches, until death, between looks
 
@@ -30,7 +32,7 @@ def held(folder: Path, wait: bool = True) -> Iterator[None]:
         wait: until the owner has released it or died; otherwise it is an error.
 
     Raises:
-        RuntimeError: another process holds the lock, and `wait` is False.
+        RefusedError: another process holds the lock, and `wait` is False.
     """
     path = folder.resolve() / FILE
     if path in _held:
@@ -68,7 +70,7 @@ def _acquire(path: Path, wait: bool) -> int:
             _sign(handle)
             return handle
         if owner and not wait:
-            raise RuntimeError(
+            raise RefusedError(
                 f"run {path.parent.name} is being trained by {_words(owner)}: wait for it, or stop "
                 "that process first"
             )

@@ -30,10 +30,11 @@ from ssps_lib.training.feeder import Feeder
 from ssps_lib.training.fields import check_batch
 from ssps_lib.training.health import DivergedError, Watch
 from ssps_lib.training.progress import Progress, norm_rows, own_sums, restore_norms
+from ssps_lib.training.ranks import RefusedError
 
 PATIENCE = timedelta(hours=6)  # of the other processes while the main one embeds and scores
 MINUTES = 30.0  # between checkpoints within an epoch
-TOGETHER = 10  # iterations after which several processes ask each other whether to stop
+TOGETHER = 10, 5.0  # iterations, but no more than seconds, until processes ask who is to stop
 
 
 def learning_rate(config: RunConfig, epoch: float) -> float:
@@ -113,7 +114,7 @@ class Trainer:
         minutes: between checkpoints within an epoch; `checkpoint_minutes()` if None.
 
     Raises:
-        RuntimeError: the number of processes differs from the one asked for.
+        RefusedError: the number of processes differs from the one asked for.
         ValueError: the corpus, batch, clusters and window do not fit each other.
     """
 
@@ -149,6 +150,7 @@ class Trainer:
         self.epoch = config.first_epoch
         self.metrics: list[dict[str, float]] = []
         self.progress, self.notice = Progress(), signals.Notice()
+        self.every, self.asked_at = 1, time.perf_counter()  # see `_together`
         self._restore(parent)
 
     # -- construction ---------------------------------------------------------------------------
@@ -156,7 +158,7 @@ class Trainer:
     def _check_processes(self, expected: int) -> None:
         found = self.accelerator.num_processes
         if found != expected:
-            raise RuntimeError(
+            raise RefusedError(
                 f"{found} process(es) found each other where {expected} were asked for: start "
                 "training with `accelerate launch` (and ACCELERATE_USE_CPU=true without a GPU)"
             )
@@ -333,6 +335,7 @@ class Trainer:
             done.seconds = time.perf_counter() - started
             self._pause(watch, epoch, len(batches))
         self._check_finite(watch, epoch)
+        done.seconds = time.perf_counter() - started  # the device has finished by now
         values = done.means()
         if self.bootstraps:
             values.update(self.observer.result())
@@ -346,16 +349,18 @@ class Trainer:
     def _cut_ahead(self, epoch: int, batches: list[np.ndarray], step: int) -> None:
         """Let idle cores cut the frames of a coming mini-batch while a GPU trains."""
         if self.device.type != "cpu" and step < len(batches):
-            self.feeder.ahead(epoch, self._own_rows(batches[step]), self.bootstraps)
+            index = self._own_rows(batches[step])
+            drawn = None
+            if self.sampler.from_audio:
+                drawn = self._drawn(self.sample(epoch, index), index)
+            self.feeder.ahead(epoch, index, self.bootstraps, drawn)
 
     def iteration(self, epoch: int, batch: np.ndarray) -> dict[str, Tensor]:
         """Algorithm 2 on one global mini-batch `batch` (B,); returns what was observed."""
         framework = self.framework
         index = self._own_rows(batch)
         pos, served = self._positives(epoch, batch)
-        drawn = None
-        if self.sampler.from_audio:
-            drawn = np.where(pos >= 0, pos, index)
+        drawn = self._drawn(pos, index) if self.sampler.from_audio else None
         own = to_device(index, self.device)
         with self.accelerator.autocast():
             views = self.feeder.views(epoch, index, drawn)
@@ -397,6 +402,10 @@ class Trainer:
         uniform = self.feeder.choices(epoch, index)
         queue = self.positive_queue if self.bootstraps else None
         return self.sampler.sample(torch.from_numpy(index), queue, uniform)
+
+    def _drawn(self, pos: Tensor, index: np.ndarray) -> np.ndarray:
+        """The utterances (B,) that view 2 is cut from: pos(i), or i itself where it is empty."""
+        return np.where(pos >= 0, pos, index)
 
     @torch.no_grad()
     def reference(self, epoch: int, index: np.ndarray) -> Tensor:
@@ -509,12 +518,18 @@ class Trainer:
             raise self.notice.error(f"in epoch {epoch + 1} after step {done.step} of {steps}")
 
     def _together(self, *own: bool, step: int = 0) -> list[bool]:
-        """What any process wants; several ask each other only every TOGETHER steps."""
+        """What any process wants; several ask each other only now and then, by `TOGETHER`."""
         if self.accelerator.num_processes == 1:
             return list(own)
-        if step % TOGETHER:
+        if step % self.every:
             return [False] * len(own)
-        return (all_reduce_mean(torch.tensor(own, device=self.device).float()) > 0).tolist()
+        now = time.perf_counter()
+        told = torch.tensor([*own, now - self.asked_at], device=self.device)
+        *wanted, passed = all_reduce_mean(told.float()).tolist()  # the same on all of them
+        most, seconds = TOGETHER
+        self.every = max(1, min(most, int(self.every * seconds / max(passed, 1e-3))))
+        self.asked_at = now
+        return [share > 0 for share in wanted]
 
     def _save(self) -> None:
         """What an epoch leaves: its weights for the average, a checkpoint, the curves."""

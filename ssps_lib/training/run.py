@@ -17,6 +17,7 @@ from ssps_lib.encoders.checkpoints import load_encoder, save_encoder
 from ssps_lib.training import checkpoints, lock, record, tracking
 from ssps_lib.training.config import RunConfig, with_seed
 from ssps_lib.training.fields import check_batch
+from ssps_lib.training.ranks import check_not_launched
 
 
 @dataclass
@@ -111,12 +112,14 @@ def run(config: RunConfig, num_processes: int = 1, use_record: bool = True) -> R
 
     Raises:
         ValueError: what cannot be trained, before anything is written.
+        RefusedError: called by one of several processes that were launched together.
         ModuleNotFoundError: the package of `$SSPS_TRACKER` is not installed.
     """
     done = load(config, use_record)
     if done is not None:
         return done
     check_batch(config.batch_size, num_processes)
+    check_not_launched()
     tracking.asked_for()
     if config.start_from is not None:
         _check(config)

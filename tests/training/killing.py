@@ -117,7 +117,7 @@ def take_part(config, environment: dict, moment: tuple | None) -> None:
     from ssps_lib.training.__main__ import run_all
 
     torch.set_num_threads(1)
-    loop.TOGETHER = 1  # steps from one checkpoint to the next
+    loop.TOGETHER = 1, 5.0  # steps from one checkpoint to the next
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the trace of a rank whose partner was killed
     if moment is not None:
         arm(*moment)

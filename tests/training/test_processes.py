@@ -10,10 +10,12 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
+from test_frameworks_samplers import config_of
 
 from conftest import bootstrapped, new_home, tiny
 from ssps_lib import training
 from ssps_lib.training import launch
+from ssps_lib.training.__main__ import run_all
 
 
 @pytest.fixture
@@ -26,6 +28,7 @@ def steady():
     return bootstrapped(start_from=tiny(**calm), **calm)
 
 
+@pytest.mark.two_processes
 def test_two_processes_train_the_same_model(steady, tmp_path, shared_home, monkeypatch):
     """One launch trains the SSL run and then the SSPS run that continues it."""
     launch.launch(steady, 2)
@@ -46,6 +49,30 @@ def test_two_processes_train_the_same_model(steady, tmp_path, shared_home, monke
     assert two[1].record["config"] == one[1].record["config"]
 
 
+@pytest.mark.two_processes
+@pytest.mark.parametrize("framework", ["moco", "swav", "vicreg", "dino", "supervised"])
+def test_two_processes_give_the_losses_of_one_in_every_framework(
+    framework, tmp_path, shared_home, monkeypatch
+):
+    """An epoch of SSPS, with gathered negatives, batch statistics, queues and cluster sizes."""
+    positives = "ssl" if framework == "supervised" else "ssps-clustering"
+    # Where a gradient is rounding alone, Adam makes whole steps of it, and a scale larger ones.
+    calm = {"optimizer": "sgd", "learning_rate": 1e-3}
+    if framework == "supervised":
+        calm["framework_options"] = {"scale": 5.0}
+    config = config_of(framework, positives, **calm)
+    launch.launch(config, 2)
+    two = training.load(config, use_record=False)
+    monkeypatch.setenv("SSPS_HOME", str(new_home(tmp_path / "one", shared_home)))
+    one = training.run(config, use_record=False)
+    np.testing.assert_allclose(two.metrics["loss"], one.metrics["loss"], rtol=1e-5)
+    if positives != "ssl":
+        np.testing.assert_array_equal(two.metrics["coverage"], one.metrics["coverage"])
+    for x, y in zip(one.encoder().buffers(), two.encoder().buffers(), strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-3, atol=1e-4)  # running statistics
+
+
+@pytest.mark.two_processes
 def test_a_rank_that_fails_stops_the_others_and_is_named(tmp_path, monkeypatch):
     broken = 'import os\nif os.environ.get("RANK") == "1":\n    raise SystemExit("no disk here")\n'
     (tmp_path / "sitecustomize.py").write_text(broken)
@@ -70,6 +97,7 @@ if os.environ.get("RANK") == "1":
 """
 
 
+@pytest.mark.two_processes
 def test_a_rank_that_dies_is_named_and_the_run_resumes(tmp_path, monkeypatch):
     """It resumes although another program has the port that launchers take by default."""
     config = tiny(epochs=3)
@@ -116,6 +144,10 @@ def free_port():
         return other.getsockname()[1]
 
 
+ONE_DEVICE = pytest.mark.skipif(torch.cuda.is_available(), reason="both take the first GPU")
+
+
+@ONE_DEVICE
 def test_two_machines_started_by_hand_train_one_run(config_file):
     """Each is told how many there are, which one it is, and where the first one listens."""
     where = ["--main_process_ip", "127.0.0.1", "--main_process_port", str(free_port())]
@@ -125,6 +157,7 @@ def test_two_machines_started_by_hand_train_one_run(config_file):
     ]
     said = [machine.communicate()[0] for machine in machines]
     assert [machine.returncode for machine in machines] == [0, 0], said
+    assert "training simclr-ssl-" in said[0] and "in 2 process(es)" in said[0]
     run = training.load(tiny(epochs=1), use_record=False)
     assert run.record["machine"].startswith("CPU, 2 threads")
 
@@ -149,10 +182,23 @@ def test_another_number_of_processes_is_refused():
         train(tiny(), processes=2)
 
 
+def test_by_hand_another_number_is_one_sentence(config_file):
+    command = [sys.executable, "-m", "ssps_lib.training", "--config", str(config_file)]
+    done = subprocess.run(
+        [*command, "--processes", "2"], capture_output=True, text=True,
+        env=launch.environment(1) | {launch.signals.STARTER_LIVES: "0"},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: 1 process(es) found each other where 2")
+    assert "Traceback" not in done.stderr
+
+
 def test_a_launch_inside_a_launch_is_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(RuntimeError, match=r"already one of several.*num_processes"):
-        training.run(tiny(), num_processes=2)
+    for number in (1, 2):  # alone it would wait for the rank that holds the lock
+        with pytest.raises(RuntimeError, match=r"already one of several.*num_processes"):
+            training.run(tiny(), num_processes=number)
+    assert not training.run_folder(tiny()).exists()
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch):
@@ -160,6 +206,27 @@ def test_more_processes_than_gpus_are_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(ValueError, match=r"num_processes is 4, but this machine has 1 GPU"):
         training.run(tiny(), num_processes=4)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    with pytest.raises(ValueError, match=r"num_processes is 4, but this machine has 1 GPU"):
+        run_all(tiny(), 4)
+
+
+def test_the_gpus_of_a_reader_s_own_configuration_are_not_taken(tmp_path, monkeypatch):
+    """`accelerate config` keeps a choice of GPUs, which is another launch's."""
+    home = tmp_path / "accelerate"
+    home.mkdir()
+    kept = "compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_GPU\ngpu_ids: 0,1\n"
+    (home / "default_config.yaml").write_text(kept + "num_processes: 2\n")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    seen = tmp_path / "seen"
+    look = f"import os\nopen({str(seen)!r}, 'w').write(os.environ.get('CUDA_VISIBLE_DEVICES', '-'))"
+    (tmp_path / "looking.py").write_text(look)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    command = launch.command(tmp_path / "none.json", 4, "no")
+    command = [*command[: command.index("ssps_lib.training")], "looking"]
+    subprocess.run(command, env=launch.environment(4), check=True, capture_output=True)
+    assert seen.read_text() == "-"
 
 
 @pytest.mark.parametrize("number", [0, -1])

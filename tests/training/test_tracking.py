@@ -75,6 +75,7 @@ def test_a_tracker_asked_for_late_gets_the_epochs_before(asked, monkeypatch):
     check_against(training.run(RUN))
 
 
+@pytest.mark.two_processes
 def test_of_two_processes_the_main_one_writes(asked):
     run = training.run(RUN, num_processes=2)
     assert len(list((run.folder / "tensorboard").iterdir())) == 1
