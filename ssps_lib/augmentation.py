@@ -61,9 +61,8 @@ def add_noise(x: Tensor, noise: Tensor, snr_db: Tensor) -> Tensor:
 
 def _pick(uniform: Tensor, low: int | Tensor, high: int | Tensor) -> Tensor:
     """Integers from low to high - 1; in single precision the largest draws would round to high."""
-    size = torch.as_tensor(high - low, device=uniform.device)
-    offset = (uniform * size).long()
-    return (low + torch.minimum(offset, size.long() - 1)).long()
+    size = high - low
+    return (low + (uniform * size).long().clamp(max=size - 1)).long()
 
 
 class Augmentation:

@@ -28,7 +28,7 @@ def uniform(seed: int, epoch: int, index: np.ndarray, columns: int, stream: int 
     (True, (2, 2))
     """
     with np.errstate(over="ignore"):
-        state = np.zeros((len(index), columns), np.uint64)
+        state = np.uint64(0)  # grows to (B, 1) and (B, columns) on the way
         parts = (seed, epoch, stream, np.asarray(index)[:, None], np.arange(columns)[None, :])
         for part in parts:
             state = _mix((state ^ np.asarray(part).astype(np.uint64)) + _INCREMENT)

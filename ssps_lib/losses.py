@@ -400,7 +400,8 @@ def _check_classes(cosines: Tensor, labels: Tensor) -> None:
             f"{labels.dtype}, expected (B, C) and (B,) torch.int64: one class per row."
         )
     classes = cosines.shape[1]
-    if ((labels < 0) | (labels >= classes)).any():
+    on_cpu = labels.device.type == "cpu"  # reading them elsewhere would wait for the device
+    if on_cpu and ((labels < 0) | (labels >= classes)).any():
         raise ValueError(
             f"labels go from {int(labels.min())} to {int(labels.max())}, expected [0, {classes}): "
             "number the training speakers from 0 and set classes to how many there are."

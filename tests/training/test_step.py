@@ -65,6 +65,17 @@ def test_an_iteration_reads_nothing_back_from_the_device(name, tmp_path, monkeyp
     assert ring is None or not torch.equal(held, before)
 
 
+def test_an_iteration_with_labels_reads_nothing_back_either(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    AcceleratorState._reset_state(True)
+    trainer = Trainer(tiny(framework="supervised", crop=0.3), tmp_path)
+    trainer.device = trainer.feeder.device = META
+    trainer.framework.to(META).train()
+    trainer.labels = trainer.labels.to(META)
+    trainer.optimizer = torch.optim.Adam(trainer.framework.parameter_groups(0.0))
+    assert trainer.iteration(0, trainer.batches(0)[0])["loss"].device == META
+
+
 def test_the_device_that_cannot_be_read_notices_a_reader():
     with pytest.raises(RuntimeError):
         float(torch.zeros((), device=META))
@@ -112,7 +123,8 @@ def test_batch_statistics_lead_every_gradient_through_all_rows(training):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_is_never_waited_for(tmp_path):
-    config = bootstrapped(corpus_options=CORPUS)
+    noisy = {"augmentation": "reverb+noise"}
+    config = bootstrapped(corpus_options=CORPUS, start_from=tiny(**noisy), **noisy)
     AcceleratorState._reset_state(True)
     trainer = Trainer(config, tmp_path)
     trainer.fill_queues()
