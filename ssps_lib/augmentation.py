@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -42,9 +43,10 @@ class Bank:
 
 def reverberate(x: Tensor, response: Tensor) -> Tensor:
     """Convolve frames (B, T) with impulse responses (B, L) and keep the first T samples."""
-    size = x.shape[-1] + response.shape[-1]
-    spectrum = torch.fft.rfft(x, size) * torch.fft.rfft(response, size)
-    return torch.fft.irfft(spectrum, size)[..., : x.shape[-1]]
+    samples, length = x.shape[-1], response.shape[-1]
+    # Padded beforehand: rfft(x, size) takes three times as long on a CPU.
+    spectrum = torch.fft.rfft(F.pad(x, (0, length))) * torch.fft.rfft(F.pad(response, (0, samples)))
+    return torch.fft.irfft(spectrum, samples + length)[..., :samples]
 
 
 def add_noise(x: Tensor, noise: Tensor, snr_db: Tensor) -> Tensor:
@@ -103,8 +105,8 @@ class Augmentation:
         row = _pick(u[3], first, last)
         samples = x.shape[1]
         start = _pick(u[4], 0, self.bank.noises.shape[1] - samples + 1)
-        column = start[:, None] + torch.arange(samples, device=x.device)
-        noise = self.bank.noises[row[:, None], column].to(x.dtype)
+        every = self.bank.noises.unfold(1, samples, 1)  # (M, starts, T) without a copy
+        noise = every[row, start].to(x.dtype)
         return add_noise(x, noise, low + u[5] * (high - low))
 
 

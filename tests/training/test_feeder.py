@@ -115,3 +115,12 @@ def test_frames_begun_for_another_epoch_or_utterance_are_not_taken(corpus):
     positive = np.array([1])
     for both in zip(*(f.views(30, np.array([3]), positive) for f in (feeder, plain)), strict=True):
         assert torch.equal(*both)
+
+
+def test_positives_cut_ahead_are_used(corpus):
+    index, positive = np.array([2, 0]), np.array([3, 1])
+    feeder, plain = feeder_of(corpus), feeder_of(corpus)
+    feeder.ahead(3, index, reference=False, positive=positive)
+    for both in zip(*(f.views(3, index, positive) for f in (feeder, plain)), strict=True):
+        assert torch.equal(*both)
+    assert not feeder.cutter.begun
