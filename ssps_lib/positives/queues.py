@@ -112,12 +112,13 @@ class Queue:
             index, values = index[-self.size :], values[-self.size :]
         index = index.cpu()
         values = values.detach().to(self.device, self.values.dtype)
-        last = _last_occurrence(index)
+        last, step = _last_occurrence(index), torch.arange(len(index))
         if self.size == self.n:
-            self.values[to_device(index, self.device)] = values[to_device(last, self.device)]
+            if not torch.equal(last, step):  # some index came twice
+                values = values[to_device(last, self.device)]
+            self.values[to_device(index, self.device)] = values
             self._indices[index] = self._slots[index] = index
             return
-        step = torch.arange(len(index))
         slots = (self.pointer + step) % self.size
         self._slots[self._indices[slots]] = -1  # rows that give way
         self._indices[self._slots[index]] = -1  # older rows of the same utterances

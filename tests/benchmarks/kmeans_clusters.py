@@ -8,6 +8,7 @@ with their centroids, which says whether a faster one is as good.
 
 from collections.abc import Iterator
 
+import measuring
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,7 @@ from ssps_lib.positives.kmeans import blocks, kmeans
 
 ROUNDS, D = 10, 512
 SIZES = ((10_000, 250), (31_600, 790), (100_000, 2_500))  # N, K: K grows with N as in the paper
+VOXCELEB2 = (1_092_009, 25_000)  # on a GPU
 CLUSTERS = (1_000, 5_000, 25_000)
 
 
@@ -27,7 +29,7 @@ def voices(n: int, speakers: int, d: int = D) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     means = F.normalize(torch.randn(speakers, d, generator=generator), dim=1)
     noise = torch.randn(n, d, generator=generator) * 0.05
-    return F.normalize(means[torch.arange(n) % speakers] + noise, dim=1)
+    return F.normalize(means[torch.arange(n) % speakers] + noise, dim=1).to(measuring.device)
 
 
 def loop_kmeans(x: Tensor, k: int, initial: Tensor, rounds: int = ROUNDS) -> tuple[Tensor, Tensor]:
@@ -79,15 +81,17 @@ def measure_kmeans(n: int, k: int, quick: bool) -> dict:
         "ours, bf16 products": keep(
             "ours, bf16 products", lambda: kmeans(x, k, ROUNDS, initial, dtype=torch.bfloat16)
         ),
-        "loop over clusters": lambda: loop_kmeans(x, k, initial, 2),
     }
-    faiss, sklearn = library("faiss"), library("sklearn.cluster")
+    if n * k < 2**32:  # all similarities at once
+        works["loop over clusters"] = lambda: loop_kmeans(x, k, initial, 2)
+    on_cpu = x.device.type == "cpu"
+    faiss, sklearn = (library(name) if on_cpu else None for name in ("faiss", "sklearn.cluster"))
     if faiss:
         faiss.omp_set_num_threads(torch.get_num_threads())
         works["faiss"] = keep("faiss", lambda: faiss_kmeans(faiss, x, k, initial))
     if sklearn and n <= 31_600:  # Euclidean on unit rows; several times slower than the others
         works["scikit-learn"] = keep("scikit-learn", lambda: sklearn_kmeans(sklearn, x, k, initial))
-    slow = dict.fromkeys(works, 2) if n > 50_000 else {}
+    slow = dict.fromkeys(works, 2) if n > 50_000 and on_cpu else {}
     slow |= {"loop over clusters": 1, "scikit-learn": 1}
     # Two rounds of the loop are timed: three assignments of eleven, and two of ten times the means.
     shares = {"loop over clusters": 3 / (ROUNDS + 1)}
@@ -119,7 +123,7 @@ def sklearn_kmeans(cluster, x: Tensor, k: int, initial: Tensor) -> tuple[Tensor,
 def measure_neighbors(k: int, quick: bool, window: int = 1) -> dict:
     """One size of neighbouring clusters; the loop is timed for some of them."""
     centroids = voices(k, max(2, k // 2))
-    occupied = torch.ones(k, dtype=torch.bool)
+    occupied = torch.ones(k, dtype=torch.bool, device=centroids.device)
     count = min(k, 200)
     taken = compare(
         {
@@ -134,6 +138,8 @@ def measure_neighbors(k: int, quick: bool, window: int = 1) -> dict:
 def measure(quick: bool) -> Iterator[tuple[str, dict]]:
     """All sizes."""
     sizes, clusters = (((600, 20),), (300,)) if quick else (SIZES, CLUSTERS)
+    if measuring.device.type == "cuda" and not quick:
+        sizes = (*sizes, VOXCELEB2)
     for n, k in sizes:
         yield "k-means", measure_kmeans(n, k, quick)
     for k in clusters:

@@ -7,11 +7,13 @@ the obvious implementation and with the best library at hand:
     python tests/benchmarks/kmeans_clusters.py --quick            # tiny sizes: does it run?
     python tests/benchmarks/kmeans_clusters.py --json FILE        # also stores it
     python tests/benchmarks/kmeans_clusters.py --threads 1 --clock cpu    # the machine is busy
+    python tests/benchmarks/kmeans_clusters.py --device cpu       # although there is a GPU
 
 `run.py` runs them all. A library that is not installed is left out with a sentence.
 """
 
 import argparse
+import ctypes
 import gc
 import importlib
 import json
@@ -32,6 +34,7 @@ from ssps_lib.training import record
 Work = Callable[[], object]
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 clock = "wall"  # what seconds are: of the day, or of this process (all threads together)
+device = torch.device("cpu")  # where the works run; a GPU is waited for before the clock is read
 
 
 def library(name: str) -> ModuleType | None:
@@ -47,12 +50,26 @@ PACKAGES = {"faiss": "faiss-cpu", "sklearn": "scikit-learn"}
 
 
 def peak_reset() -> int | None:
-    """Forget this process's peak memory; its memory now in bytes, None where Linux is not."""
+    """Forget the peak memory; the memory now in bytes, None on a CPU where Linux is not.
+
+    What earlier calls left in the heap is given back first: it would hide what a call takes.
+    """
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.memory_allocated()
     try:
+        ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
+    except (OSError, AttributeError):
         return None
     return memory("VmRSS")
+
+
+def peak_now() -> int:
+    """The peak memory in bytes since `peak_reset`."""
+    return torch.cuda.max_memory_allocated() if device.type == "cuda" else memory("VmHWM")
 
 
 def memory(field: str) -> int:
@@ -63,15 +80,28 @@ def memory(field: str) -> int:
     raise ValueError(f"/proc/self/status has no field {field}: this is no Linux")
 
 
-def once(work: Work) -> tuple[float, float | None]:
-    """Seconds of one call, and the MiB that it took at its peak beyond what was held before."""
+def finish() -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def once(work: Work) -> float:
+    """Seconds of one call."""
     gc.collect()
-    before = peak_reset()
+    finish()
     started = CLOCKS[clock]()
     work()
-    seconds = CLOCKS[clock]() - started
-    peak = None if before is None else max(0, memory("VmHWM") - before) / 2**20
-    return seconds, peak
+    finish()
+    return CLOCKS[clock]() - started
+
+
+def peak(work: Work) -> float | None:
+    """MiB that a call takes at its peak beyond what was held before."""
+    before = peak_reset()
+    work()
+    finish()
+    return None if before is None else max(0, peak_now() - before) / 2**20
 
 
 def compare(
@@ -97,7 +127,7 @@ def compare(
         name -> seconds (median), low, high, repeats, peak_mib, per_second.
     """
     slow, shares = slow or {}, shares or {}
-    taken: dict[str, list[tuple[float, float | None]]] = {name: [] for name in works}
+    taken: dict[str, list[float]] = {name: [] for name in works}
     for name, work in works.items():
         if warm and name not in slow:
             work()
@@ -105,19 +135,24 @@ def compare(
         for name, work in works.items():
             if turn < slow.get(name, repeats):
                 taken[name].append(once(work))
-    return {name: summary(found, items, shares.get(name, 1.0)) for name, found in taken.items()}
+    peaks = {name: peak(work) for name, work in works.items()}  # a further call, not timed
+    return {
+        name: summary(found, peaks[name], items, shares.get(name, 1.0))
+        for name, found in taken.items()
+    }
 
 
-def summary(found: list[tuple[float, float | None]], items: float | None, share: float) -> dict:
+def summary(
+    found: list[float], peak_mib: float | None, items: float | None, share: float
+) -> dict[str, float | int | None]:
     """Median and spread of repeated calls."""
-    seconds = sorted(s / share for s, _ in found)
-    peaks = [peak for _, peak in found if peak is not None]
+    seconds = sorted(s / share for s in found)
     out = {
         "seconds": statistics.median(seconds),
         "low": seconds[0],
         "high": seconds[-1],
         "repeats": len(seconds),
-        "peak_mib": max(peaks) if peaks else None,
+        "peak_mib": peak_mib,
     }
     if items is not None:
         out["per_second"] = items / out["seconds"]
@@ -133,25 +168,26 @@ def ratios(rows: Mapping[str, dict], ours: str) -> dict[str, float]:
 
 def ceilings(seconds: float = 0.4) -> dict[str, float]:
     """What this machine can do at best: operations and bytes a second, as measured here."""
-    large = [torch.randn(2048, 2048), torch.randn(2048, 512)]  # square, and as in k-means
-    big = torch.randn(2**25)
+    rows, numbers = (8192, 2**28) if device.type == "cuda" else (2048, 2**25)
+    large = [torch.randn(rows, d, device=device) for d in (rows, 512)]  # square, as in k-means
+    big = torch.randn(numbers, device=device)
     other = torch.empty_like(big)
 
     def fastest(work: Work) -> float:
         work()
         best, end = float("inf"), time.perf_counter() + seconds
         while time.perf_counter() < end:
-            best = min(best, once(work)[0])
+            best = min(best, once(work))
         return best
 
     def flops(dtype: torch.dtype) -> float:
         inputs = [x.to(dtype) for x in large]
-        return max(2 * 2048**2 * x.shape[1] / fastest(lambda x=x: product(x, x)) for x in inputs)
+        return max(2 * rows**2 * x.shape[1] / fastest(lambda x=x: product(x, x)) for x in inputs)
 
     return {
         "float32_flops": flops(torch.float32),
         "bfloat16_flops": flops(torch.bfloat16),
-        "bytes_per_second": 2 * 4 * 2**25 / fastest(lambda: other.copy_(big)),  # read and write
+        "bytes_per_second": 2 * 4 * numbers / fastest(lambda: other.copy_(big)),  # read and write
     }
 
 
@@ -161,10 +197,13 @@ def about(name: str) -> dict:
     for module in ("faiss", "sklearn", "torchmetrics"):
         if module in sys.modules:
             versions[PACKAGES.get(module, module)] = sys.modules[module].__version__
-    machine = record.machine(torch.device("cpu"), 1)
+    instructions = torch.backends.cpu.get_cpu_capability()
+    if device.type == "cuda":
+        instructions = "sm_{}{}".format(*torch.cuda.get_device_capability(device))
     return {
-        "format": 1, "name": name, "date": date.today().isoformat(), "machine": machine,
-        "instructions": torch.backends.cpu.get_cpu_capability(), "cores": os.cpu_count(),
+        "format": 1, "name": name, "date": date.today().isoformat(),
+        "machine": record.machine(device, 1), "instructions": instructions,
+        "cores": os.cpu_count(),
         "versions": versions, "ceilings": ceilings(),
     }  # fmt: skip
 
@@ -193,12 +232,13 @@ def main(name: str, measure: Callable[[bool], Iterator[tuple[str, object]]], doc
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of PyTorch")
     parser.add_argument("--json", type=Path, metavar="FILE", help="store the result here as well")
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu on a busy machine")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default=default_device())
     options = parser.parse_args()
-    global clock
-    clock = options.clock
+    global clock, device
+    clock, device = options.clock, torch.device(options.device)
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    result = about(f"bench-{name}") | {"quick": options.quick}
+    result = about(f"{stem(options.device)}-{name}") | {"quick": options.quick}
     for part, value in measure(options.quick):
         if isinstance(value, dict) and "works" in value:
             result.setdefault(part, []).append(value)
@@ -208,6 +248,16 @@ def main(name: str, measure: Callable[[bool], Iterator[tuple[str, object]]], doc
             print(part, value, flush=True)
         if options.json:
             options.json.write_text(json.dumps(record.rounded(result), indent=1) + "\n")
+
+
+def default_device() -> str:
+    """A GPU where there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def stem(kind: str) -> str:
+    """How the files of a device are called: those of a CPU stay beside those of a GPU."""
+    return "bench-gpu" if kind == "cuda" else "bench"
 
 
 def row(size: Mapping[str, int], works: Mapping[str, dict], ours: str, **more) -> dict:

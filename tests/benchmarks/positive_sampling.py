@@ -1,19 +1,25 @@
-"""What SSPS adds to an iteration: pos(i) of a mini-batch, with the accuracies that are observed.
+"""What SSPS adds to an iteration beside passes: pos(i) with its accuracies, and both queues.
 
 Ours is vectorised over the mini-batch. The obvious implementation does what systems in use do: one
 anchor after another, a mask over the queue, a multinomial draw, and labels looked up one at a time.
-Nearest neighbours (SSPS-NN) are also compared with faiss' exact search. One thread.
+Both insert the mini-batch into both queues; ours also makes its draws a function of the utterance.
+Mini-batches follow each other through the corpus, so that Q' stays as full, and serves as many
+anchors, as in training. Nearest neighbours (SSPS-NN) are also compared with faiss' exact search.
+One thread.
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 
+import measuring
 import numpy as np
 import torch
 import torch.nn.functional as F
 from measuring import compare, library, main, row
 from torch import Tensor
 
-from ssps_lib import analysis, positives
+from ssps_lib import analysis, draws, positives
+from ssps_lib.devices import to_device
 from ssps_lib.positives.clustering import nearest_clusters
 
 B, D, WINDOW = 256, 512, 50
@@ -31,7 +37,9 @@ class Case:
         self.n, self.k = n, k
         self.speakers = torch.randint(max(2, n // 180), (n,), generator=generator).numpy()
         self.recordings = torch.randint(max(2, n // 7), (n,), generator=generator).numpy()
-        self.queue = positives.Queue(n, (D,), size=k)
+        where = {"device": measuring.device}
+        self.reference = positives.Queue(n, (D,), **where)
+        self.queue = positives.Queue(n, (D,), size=k, **where)
         self.queue[torch.randperm(n, generator=generator)[:k]] = torch.randn(k, D)
         self.sampler = positives.Clustering(k, window=1)
         centroids = F.normalize(torch.randn(k, D, generator=generator), dim=1)
@@ -43,17 +51,19 @@ class Case:
         self.sampler.load_state_dict(state, self.queue)
         self.observer = analysis.PositiveObserver(self.speakers, self.recordings)
 
-    def batches(self, size: int) -> list[Tensor]:
-        """Training indices of ITERATIONS different mini-batches."""
+    def batches(self, size: int) -> Iterator[Tensor]:
+        """Training indices (B,) of one mini-batch after the other, epoch after epoch."""
         order = torch.randperm(self.n, generator=torch.Generator().manual_seed(2))
-        return list(order[: min(ITERATIONS, self.n // size) * size].split(size))
+        return itertools.cycle(order[: self.n // size * size].split(size))
 
     def vectorised(self, index: Tensor, z: Tensor) -> None:
         """An iteration of the library."""
-        pos = self.sampler.sample(index, self.queue)
+        uniform = torch.from_numpy(draws.uniform(0, 0, index.numpy(), 2))
+        pos = self.sampler.sample(index, self.queue, uniform)
         rows = self.sampler.retrieve(pos, self.queue)
-        torch.where((pos >= 0)[:, None], rows, z)
-        self.observer.update(index, pos)
+        torch.where(to_device(pos >= 0, z.device)[:, None], rows, z)
+        self.observer.update(to_device(index, z.device), to_device(pos, z.device))
+        self.reference[index] = z
         self.queue[index] = z
 
     def one_at_a_time(self, index: Tensor, z: Tensor) -> None:
@@ -74,28 +84,37 @@ class Case:
             same = (self.speakers[own] == self.speakers[other],
                     self.recordings[own] == self.recordings[other])  # fmt: skip
             right.append(same)
+        self.reference[index] = z
         self.queue[index] = z
         np.mean(right, axis=0)
 
 
 def measure_clustering(case: Case, size: int, quick: bool) -> dict:
     """An iteration of SSPS-Clustering: the mean of some that follow each other, as in training."""
-    batches, z = case.batches(size), torch.randn(size, D)
-    few = batches[:2]
+    batches, z = case.batches(size), torch.randn(size, D, device=measuring.device)
+    few = 2  # iterations of a loop
+
+    def times(count: int, work: Callable[[Tensor, Tensor], None]) -> Callable[[], None]:
+        def call() -> None:
+            for index in itertools.islice(batches, count):
+                work(index, z)
+
+        return call
+
     taken = compare(
         {
-            "ours": lambda: [case.vectorised(index, z) for index in batches],
-            "one at a time": lambda: [case.one_at_a_time(index, z) for index in few],
+            "ours": times(ITERATIONS, case.vectorised),
+            "one at a time": times(few, case.one_at_a_time),
         },
         2 if quick else 9, items=size,
-        shares={"ours": len(batches), "one at a time": len(few)},
+        shares={"ours": ITERATIONS, "one at a time": few},
     )  # fmt: skip
-    return row({"N": case.n, "K": case.k, "B": size}, taken, "ours")
+    return row({"N": case.n, "K": case.k, "B": size}, taken, "ours", **case.observer.result())
 
 
 def measure_neighbors(n: int, quick: bool) -> dict:
     """The nearest neighbours of a mini-batch among all references."""
-    reference = positives.Queue(n, (D,))
+    reference = positives.Queue(n, (D,), device=measuring.device)
     reference.values[:] = F.normalize(torch.randn(n, D), dim=1)
     everyone = torch.arange(n)
     reference.indices[:] = reference._slots[:-1] = everyone
@@ -113,7 +132,7 @@ def measure_neighbors(n: int, quick: bool) -> dict:
             near[torch.randint(WINDOW, (1,)).item()].item()
 
     works = {"ours": lambda: sampler.sample(index, reference), "one at a time": loop}
-    faiss = library("faiss")
+    faiss = library("faiss") if measuring.device.type == "cpu" else None
     if faiss and n <= 200_000:  # its index is a second copy of all references
         faiss.omp_set_num_threads(torch.get_num_threads())
         search = faiss.IndexFlatIP(D)

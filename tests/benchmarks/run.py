@@ -6,12 +6,16 @@ They compare the library with the obvious implementation and with the best libra
     python tests/benchmarks/run.py                            # the table
     python tests/benchmarks/run.py --folder book/records      # also stored, for book chapter 15
     python tests/benchmarks/run.py kmeans sampling --quick    # some of them, at tiny sizes
+    python tests/benchmarks/run.py --device cpu               # although there is a GPU
 """
 
 import argparse
 import subprocess
 import sys
 from pathlib import Path
+
+import torch
+from measuring import default_device, stem
 
 HERE = Path(__file__).resolve().parent
 SCRIPTS = {
@@ -24,14 +28,14 @@ SCRIPTS = {
 }
 
 
-def command(name: str, quick: bool, folder: Path | None) -> list[str]:
+def command(name: str, quick: bool, folder: Path | None, device: str) -> list[str]:
     """The command line of a benchmark."""
     out = [sys.executable, str(HERE / SCRIPTS[name])]
-    if quick:
-        out += ["--utterances", "64", "--batch", "32"] if name == "feeding" else ["--quick"]
-    if folder is not None:  # feeding is older, and chapter 10 knows its record by that name
-        out += ["--json", str(folder / f"{'' if name == 'feeding' else 'bench-'}{name}.json")]
-    return out
+    if name == "feeding":  # what a CPU does for any device; chapter 10 knows its record by the name
+        out += ["--utterances", "64", "--batch", "32"] if quick else []
+        return out if folder is None else [*out, "--json", str(folder / "feeding.json")]
+    out += ["--device", device] + (["--quick"] if quick else [])
+    return out if folder is None else [*out, "--json", str(folder / f"{stem(device)}-{name}.json")]
 
 
 def main() -> int:
@@ -39,6 +43,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(SCRIPTS))
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that they run")
     parser.add_argument("--folder", type=Path, help="where the JSON files go")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default=default_device())
     options = parser.parse_args()
     unknown = sorted(set(options.names) - set(SCRIPTS))
     if unknown:
@@ -48,7 +53,11 @@ def main() -> int:
     failed = []
     for name in options.names or SCRIPTS:
         print(f"-- {name}", flush=True)
-        if subprocess.run(command(name, options.quick, options.folder)).returncode:
+        if name == "processes" and torch.cuda.device_count() == 1:
+            print("left out: two processes need two GPUs, or none")
+            continue
+        line = command(name, options.quick, options.folder, options.device)
+        if subprocess.run(line).returncode:
             failed.append(name)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)

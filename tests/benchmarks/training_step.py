@@ -13,11 +13,13 @@ cosine.
 import shutil
 from collections.abc import Callable, Iterator
 
+import measuring
 import torch
 import torch.nn.functional as F
 import torchaudio
 from measuring import compare, main, row
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from ssps_lib import encoders, losses
 from ssps_lib.features import WINDOWS
@@ -25,6 +27,7 @@ from ssps_lib.frameworks import SimCLR
 
 RATE = 16_000
 ENCODERS = {"fast_resnet34": (32, 64, 16, 8), "ecapa_tdnn": (32, 16, 8)}  # mini-batches B
+ON_GPU = (256, 64)  # the paper's first
 PHASES = ("SSL", "served", "partly")
 NARROW = {"fast_resnet34": {"channels": 8}, "ecapa_tdnn": {"channels": 16}}
 
@@ -37,7 +40,7 @@ def obvious_encoder(encoder: torch.nn.Module) -> Callable[[Tensor], Tensor]:
     features = encoder.features
     mel = torchaudio.transforms.MelSpectrogram(
         RATE, 512, 400, 160, n_mels=features.n_mels, window_fn=WINDOWS[features.window]
-    )
+    ).to(measuring.device)
     norm = torch.nn.InstanceNorm1d(features.n_mels)
 
     def represent(x: Tensor) -> Tensor:
@@ -61,7 +64,8 @@ def tones(size: int, samples: int) -> Tensor:
     level = torch.randn(size, 24, 1, generator=generator).exp()
     wave = torch.arange(samples) * (2 * torch.pi / RATE)
     voiced = (level * (pitch * torch.arange(1, 25)[:, None] * wave).sin()).sum(1)
-    return 0.1 * voiced / voiced.std(1, keepdim=True) + 0.01 * torch.randn(size, samples)
+    frames = 0.1 * voiced / voiced.std(1, keepdim=True) + 0.01 * torch.randn(size, samples)
+    return frames.to(measuring.device)
 
 
 class Case:
@@ -69,16 +73,18 @@ class Case:
 
     def __init__(self, name: str, size: int, options: dict) -> None:
         torch.manual_seed(0)
-        self.encoder = encoders.build(name, **options)
+        self.encoder = encoders.build(name, **options).to(measuring.device)
         self.framework = SimCLR(self.encoder)
         self.plain = obvious_encoder(self.encoder)
         self.optimizer = torch.optim.Adam(self.encoder.parameters())
         self.fused = torch.optim.Adam(self.encoder.parameters(), fused=True)
         self.views = [tones(size, 2 * RATE) for _ in range(2)]
         self.long = tones(size, 4 * RATE)
-        self.rows = F.normalize(torch.randn(size, self.encoder.dim), dim=1)
-        self.everyone = torch.ones(size, dtype=torch.bool)
-        self.some = torch.arange(size) % 8 < 5  # 62 % served, as published with |Q'| = K
+        self.rows = F.normalize(torch.randn(size, self.encoder.dim), dim=1).to(measuring.device)
+        everyone = torch.ones(size, dtype=torch.bool)
+        some = torch.arange(size) % 8 < 5  # 62 % served, as published with |Q'| = K
+        masks = {"SSL": None, "served": everyone, "partly": some}
+        self.found = {k: None if m is None else m.to(measuring.device) for k, m in masks.items()}
 
     def update(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
         optimizer.zero_grad()
@@ -91,8 +97,9 @@ class Case:
             encode(self.long)
         self.encoder.train()
 
-    def obvious(self, found: Tensor | None) -> None:
+    def obvious(self, phase: str) -> None:
         """Both views with gradient, default layout, float32."""
+        found = self.found[phase]
         z, z_pos = (self.plain(view) for view in self.views)
         if found is not None:
             z_pos = torch.where(found[:, None], self.rows, z_pos)
@@ -100,17 +107,17 @@ class Case:
         if found is not None:
             self.reference(self.plain)
 
-    def ours(self, found: Tensor | None, bf16: bool = False) -> None:
+    def ours(self, phase: str, bf16: bool = False) -> None:
         """A step as `ssps_lib.training` makes it."""
-        gradient = found is None or not bool(found.all())
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            z, z_pos = self.framework(self.views, positive_gradient=gradient)
+        found, half = self.found[phase], (measuring.device.type, torch.bfloat16, bf16)
+        with torch.autocast(*half):
+            z, z_pos = self.framework(self.views, positive_gradient=phase != "served")
             if found is not None:
                 z_pos = self.framework.substitute(z_pos, self.rows, found)
             loss = self.framework.loss(z, z_pos)
         self.update(loss, self.fused)
         if found is not None:
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            with torch.autocast(*half):
                 self.reference(self.encoder)
 
     def gradient(self, step: Callable[[], None]) -> Tensor:
@@ -129,25 +136,27 @@ def measure_step(
 ) -> dict:
     """One encoder, mini-batch size and phase (SSL, served or partly)."""
     case = Case(name, size, options)
-    found = {"SSL": None, "served": case.everyone, "partly": case.some}[phase]
     works = {
-        "obvious": lambda: case.obvious(found),
-        "ours": lambda: case.ours(found),
-        "ours, bf16": lambda: case.ours(found, bf16=True),
+        "obvious": lambda: case.obvious(phase),
+        "ours": lambda: case.ours(phase),
+        "ours, bf16": lambda: case.ours(phase, bf16=True),
     }
+    with FlopCounterMode(display=False) as counted:
+        case.ours(phase)
     if compiled:
         fast = Case(name, size, options)
         fast.encoder.represent = torch.compile(fast.encoder.represent, dynamic=False)
-        works["ours, bf16, compiled"] = lambda: fast.ours(found, bf16=True)
+        works["ours, bf16, compiled"] = lambda: fast.ours(phase, bf16=True)
     taken = compare(works, repeats, items=size)
-    return row({"B": size}, taken, "ours, bf16", encoder=name, phase=phase)
+    more = {"encoder": name, "phase": phase, "operations": counted.get_total_flops()}
+    return row({"B": size}, taken, "ours, bf16", **more)
 
 
 def measure_gradient(name: str, size: int, options: dict) -> dict[str, float]:
     """Cosines of our gradients of an SSL step with that of the obvious one."""
     case = Case(name, size, options)
-    target = case.gradient(lambda: case.obvious(None))
-    works = {"ours": lambda: case.ours(None), "ours, bf16": lambda: case.ours(None, bf16=True)}
+    target = case.gradient(lambda: case.obvious("SSL"))
+    works = {"ours": lambda: case.ours("SSL"), "ours, bf16": lambda: case.ours("SSL", bf16=True)}
     return {k: float(F.cosine_similarity(case.gradient(w), target, 0)) for k, w in works.items()}
 
 
@@ -157,7 +166,8 @@ def measure(quick: bool) -> Iterator[tuple[str, dict]]:
     yield "gradients", gradients
     for name, sizes in ENCODERS.items():
         options = NARROW[name] if quick else {}
-        repeats = 1 if quick else 3 if name == "fast_resnet34" else 2
+        repeats = 1 if quick else 5 if name == "fast_resnet34" else 3
+        sizes = ON_GPU if measuring.device.type == "cuda" else sizes
         for size in (4,) if quick else sizes:
             for phase in PHASES if size == sizes[0] or quick else ("SSL",):
                 compiled = phase == "SSL" and size == sizes[0] and bool(shutil.which("g++"))

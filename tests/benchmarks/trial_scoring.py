@@ -6,6 +6,7 @@ at a time. scikit-learn and torchmetrics give the operating points, from which b
 
 from collections.abc import Iterator
 
+import measuring
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -73,7 +74,7 @@ def measure_rates(n: int, quick: bool) -> dict:
 def measure_scores(n: int, trials: int, quick: bool) -> dict:
     """Cosines of `trials` trials over n embeddings."""
     generator = torch.Generator().manual_seed(0)
-    embeddings = torch.randn(n, D, generator=generator)
+    embeddings = torch.randn(n, D, generator=generator).to(measuring.device)
     first, second = torch.randint(n, (2, trials), generator=generator).numpy()
     chosen = Trials(np.zeros(trials, np.int64), first, second)
     count = min(trials, 5_000)
