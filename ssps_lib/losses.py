@@ -376,7 +376,8 @@ def aam_softmax(
         Mean cross-entropy in nats, 0-d.
 
     Raises:
-        ValueError: for shapes that do not fit, or labels, margin or scale out of range.
+        ValueError: for shapes that do not fit, or margin, scale or labels out of range (labels are
+            looked at on the CPU only).
 
     >>> round(aam_softmax(torch.zeros(1, 2), torch.tensor([0]), margin=0.0, scale=1.0).item(), 4)
     0.6931

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from ssps_lib import draws, losses
 from ssps_lib.devices import to_device
-from ssps_lib.distributed import gather, rank
+from ssps_lib.distributed import gather, rank, world_size
 from ssps_lib.frameworks import collapse
 from ssps_lib.frameworks.base import Framework
 from ssps_lib.frameworks.momentum import enqueue, move_average, teacher_of
@@ -74,11 +74,12 @@ class MoCo(Framework):
         return torch.stack([self._key(views[1]), self._key(views[0])], dim=1)
 
     def _key(self, view: Tensor) -> Tensor:
-        """Keys in the order of the view, where asked for from batches shuffled over the processes.
+        """Keys (B, D) of a view, encoded in an order that is shuffled over the processes.
 
-        The order is a function of the progress, so equal on all processes and after a resume.
+        The order is a function of the progress, so equal on all processes and after a resume. Where
+        processes share their statistics it makes no difference, and they need not exchange views.
         """
-        if self.synchronised_norms:
+        if self.synchronised_norms and world_size() > 1:
             return self.key_encoder(view)
         everyone = gather(view)
         order = draws.permutation(0, int(self.progress * 2**53), len(everyone))

@@ -150,7 +150,7 @@ class Trainer:
         self.epoch = config.first_epoch
         self.metrics: list[dict[str, float]] = []
         self.progress, self.notice = Progress(), signals.Notice()
-        self.every, self.asked_at = 1, time.perf_counter()  # see `_together`
+        self.every, self.unasked, self.asked_at = 1, 0, time.perf_counter()  # see `_together`
         self._restore(parent)
 
     # -- construction ---------------------------------------------------------------------------
@@ -521,14 +521,15 @@ class Trainer:
         """What any process wants; several ask each other only now and then, by `TOGETHER`."""
         if self.accelerator.num_processes == 1:
             return list(own)
-        if step % self.every:
+        self.unasked += 1
+        if step > 0 and self.unasked < self.every:
             return [False] * len(own)
         now = time.perf_counter()
         told = torch.tensor([*own, now - self.asked_at], device=self.device)
         *wanted, passed = all_reduce_mean(told.float()).tolist()  # the same on all of them
         most, seconds = TOGETHER
-        self.every = max(1, min(most, int(self.every * seconds / max(passed, 1e-3))))
-        self.asked_at = now
+        self.every = max(1, min(most, int(self.unasked * seconds / max(passed, 1e-3))))
+        self.unasked, self.asked_at = 0, now
         return [share > 0 for share in wanted]
 
     def _save(self) -> None:

@@ -10,10 +10,14 @@ class RefusedError(RuntimeError):
 
 
 def check_gpus(processes: int) -> None:
-    """ValueError where this machine has GPUs, but fewer than processes."""
+    """ValueError where GPUs are used and this machine has fewer than processes that train on it."""
+    on_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
     gpus = torch.cuda.device_count()
-    if torch.cuda.is_available() and processes > gpus:
-        raise ValueError(f"num_processes is {processes}, but this machine has {gpus} GPU(s)")
+    if torch.cuda.is_available() and not on_cpu and processes > gpus:
+        raise ValueError(
+            f"{processes} processes were asked for, but this machine has {gpus} GPU(s): lower "
+            "num_processes"
+        )
 
 
 def check_not_launched() -> None:

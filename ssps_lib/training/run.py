@@ -17,7 +17,7 @@ from ssps_lib.encoders.checkpoints import load_encoder, save_encoder
 from ssps_lib.training import checkpoints, lock, record, tracking
 from ssps_lib.training.config import RunConfig, with_seed
 from ssps_lib.training.fields import check_batch
-from ssps_lib.training.ranks import check_not_launched
+from ssps_lib.training.ranks import check_gpus, check_not_launched
 
 
 @dataclass
@@ -120,6 +120,8 @@ def run(config: RunConfig, num_processes: int = 1, use_record: bool = True) -> R
         return done
     check_batch(config.batch_size, num_processes)
     check_not_launched()
+    if num_processes > 1:
+        check_gpus(num_processes)
     tracking.asked_for()
     if config.start_from is not None:
         _check(config)

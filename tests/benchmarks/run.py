@@ -10,6 +10,7 @@ They compare the library with the obvious implementation and with the best libra
 """
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,11 +54,12 @@ def main() -> int:
     failed = []
     for name in options.names or SCRIPTS:
         print(f"-- {name}", flush=True)
-        if name == "processes" and torch.cuda.device_count() == 1:
+        if name == "processes" and options.device == "cuda" and torch.cuda.device_count() == 1:
             print("left out: two processes need two GPUs, or none")
             continue
         line = command(name, options.quick, options.folder, options.device)
-        if subprocess.run(line).returncode:
+        seen = {"CUDA_VISIBLE_DEVICES": ""} if options.device == "cpu" else {}
+        if subprocess.run(line, env=os.environ | seen).returncode:
             failed.append(name)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)

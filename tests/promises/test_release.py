@@ -52,6 +52,7 @@ def test_sixty_iterations_leave_what_one_run_leaves():
     assert held() == before
 
 
+@pytest.mark.two_processes
 def test_interrupting_a_cell_stops_what_it_started(monkeypatch):
     """A launcher that would go on for ever, and the stop button of a notebook."""
     forever = [sys.executable, "-c", "import time; time.sleep(3600)"]

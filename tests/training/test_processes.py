@@ -6,15 +6,16 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from test_frameworks_samplers import config_of
 
-from conftest import bootstrapped, new_home, tiny
+from conftest import CORPUS, bootstrapped, new_home, tiny
 from ssps_lib import training
-from ssps_lib.training import launch
+from ssps_lib.training import launch, loop, ranks
 from ssps_lib.training.__main__ import run_all
 
 
@@ -201,14 +202,36 @@ def test_a_launch_inside_a_launch_is_refused(monkeypatch):
     assert not training.run_folder(tiny()).exists()
 
 
-def test_more_processes_than_gpus_are_refused(monkeypatch):
+def test_more_processes_than_gpus_are_refused(monkeypatch, home):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(ValueError, match=r"num_processes is 4, but this machine has 1 GPU"):
-        training.run(tiny(), num_processes=4)
+    before = sorted(home.rglob("*"))
+    with pytest.raises(ValueError, match=r"4 processes were asked for, but .* has 1 GPU"):
+        training.run(bootstrapped(corpus_options=CORPUS | {"seconds": 0.9}), num_processes=4)
+    assert sorted(home.rglob("*")) == before
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    with pytest.raises(ValueError, match=r"num_processes is 4, but this machine has 1 GPU"):
+    with pytest.raises(ValueError, match=r"4 processes were asked for, but .* has 1 GPU"):
         run_all(tiny(), 4)
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    ranks.check_gpus(4)
+
+
+@pytest.mark.parametrize("step", [0.01, 0.8, 1.3, 2.6, 20.0])  # seconds
+def test_processes_ask_each_other_often_enough_to_stop_in_time(step, monkeypatch):
+    """A launcher gives its ranks 30 seconds, in which they also write a checkpoint."""
+    clock = [0.0]
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: clock[0])
+    asked = []
+    monkeypatch.setattr(loop, "all_reduce_mean", lambda told: asked.append(clock[0]) or told)
+    one = SimpleNamespace(
+        accelerator=SimpleNamespace(num_processes=2), device="cpu", every=1, unasked=0, asked_at=0.0
+    )
+    for done in range(1, 200):
+        clock[0] += step
+        loop.Trainer._together(one, False, step=done)
+    gaps = np.diff([0.0, *asked])
+    assert max(gaps) <= max(5.1, 1.01 * step)
+    assert step > 0.5 or len(asked) < 199 / 5  # and seldom enough not to wait for each other
 
 
 def test_the_gpus_of_a_reader_s_own_configuration_are_not_taken(tmp_path, monkeypatch):

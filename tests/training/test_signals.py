@@ -156,8 +156,7 @@ def test_two_processes_end_with_the_one_that_started_them_and_go_on(home, tmp_pa
     chapter.wait()
     wait_for(lambda: not ranks_of(config))
     assert training.load(config, use_record=False) is None
-    epoch, step = position(config)
-    assert epoch < 2 and step < 16
+    assert position(config)[0] < 2  # the epoch
     with pytest.warns(UserWarning, match="the lock of run .* taken over"):
         training.run(config, num_processes=2, use_record=False)
     assert outcome(config) == expected
