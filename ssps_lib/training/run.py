@@ -120,8 +120,7 @@ def run(config: RunConfig, num_processes: int = 1, use_record: bool = True) -> R
         return done
     check_batch(config.batch_size, num_processes)
     check_not_launched()
-    if num_processes > 1:
-        check_gpus(num_processes)
+    check_gpus(num_processes)
     tracking.asked_for()
     if config.start_from is not None:
         _check(config)
