@@ -43,7 +43,7 @@ test: export SSPS_HOME = $(CURDIR)/_run/test-home
 test: $(VENV)/.installed-test
 	rm -rf _run/test-home
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest ssps_lib tests $(ARGS)
+	$(BIN)/python -m pytest ssps_lib book/ssps_book tests $(ARGS)
 	$(BIN)/python -m pytest -o addopts= --nbval-lax --nbval-cell-timeout 900 \
 	    --nbval-sanitize-with tests/nbval.cfg book
 

@@ -15,8 +15,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ssps_lib import grid, recipes, training
-from ssps_lib.training import RunConfig, record
+from ssps_book import grid, records
+
+from ssps_lib import recipes, training
+from ssps_lib.training import RunConfig
 from ssps_lib.training.run import is_complete
 
 BOOK = ("ssl", "ssps-clustering", "ssps-nn", "ssl-continued", "supervised")  # chapters 3 to 5
@@ -34,7 +36,7 @@ class Planned:
     @property
     def state(self) -> str:
         """How far it is: "record", "finished" (not exported), "epoch 3 of 12" or "missing"."""
-        if (record.folder() / f"{self.config.name}.json").exists():
+        if (records.folder() / f"{self.config.name}.json").exists():
             return "record"
         if is_complete(self.config):
             return "finished"
@@ -44,7 +46,7 @@ class Planned:
 
     def line(self) -> str:
         """A line of the table."""
-        run = training.load(self.config)
+        run = records.load(self.config)
         result = "" if run is None else f"{run.eer:6.2f} % {run.record['seconds'] / 60:5.0f} min"
         return f"{self.kind:46} {self.config.seed}  {self.state:15}{result}".rstrip()
 
@@ -98,7 +100,7 @@ def train(planned: list[Planned], processes: int) -> list[str]:
     for count, one in enumerate(missing, start=1):
         print(f"{count} of {len(missing)}: {one.kind}, seed {one.config.seed}", flush=True)
         try:
-            training.run(one.config, processes).export()
+            records.export(training.run(one.config, processes))
         except (RuntimeError, ValueError, OSError) as error:  # the others do not depend on it
             failed.append(f"{one.kind}, seed {one.config.seed}: {error}")
     return failed

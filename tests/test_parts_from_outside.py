@@ -74,7 +74,7 @@ def test_a_chapter_is_one_notebook_and_one_line(tmp_path, monkeypatch):
         definitions(),
         f"config = training.RunConfig(\n    **{TINY},\n".replace(", '", ",\n    '")
         + '    encoder="moments", framework="apart", positives="ssps-blind", seed=seed,\n)\n'
-        "print(training.run(config, use_record=False).config.name[:17])",
+        "print(training.run(config).config.name[:17])",
     ]
     cells = [nbformat.v4.new_code_cell(source) for source in code]
     cells[0].metadata["tags"] = ["parameters"]

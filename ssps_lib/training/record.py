@@ -6,8 +6,6 @@ absent.
 """
 
 import json
-import math
-import os
 import platform
 import zipfile
 import zlib
@@ -24,12 +22,6 @@ from ssps_lib.training.config import RunConfig
 FORMAT = 1
 BINS = np.linspace(-1, 1, 101)  # of cosine histograms
 LIMIT = 300_000  # bytes of a record with its arrays
-
-
-def folder() -> Path:
-    """Where records are kept: `$SSPS_RECORDS`, or `book/records` of this repository."""
-    default = Path(ssps_lib.__file__).parents[1] / "book" / "records"
-    return Path(os.environ.get("SSPS_RECORDS") or default)
 
 
 def machine(device: torch.device, processes: int) -> str:
@@ -149,32 +141,6 @@ def rounded(value):
     if isinstance(value, list):
         return [rounded(item) for item in value]
     return value
-
-
-def save_values(name: str, values: dict) -> Path:
-    """Store what an experiment without a run of its own found, as `<name>.json` beside the records.
-
-    NaN becomes null, which JSON has. The file appears whole or not at all.
-    """
-    target = folder() / f"{name}.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(".partial")
-    partial.write_text(json.dumps(_without_nan(rounded(values)), indent=1) + "\n")
-    return partial.replace(target)
-
-
-def load_values(name: str) -> dict | None:
-    """What `save_values` stored; None if there is nothing."""
-    target = folder() / f"{name}.json"
-    return json.loads(target.read_text()) if target.exists() else None
-
-
-def _without_nan(value):
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def read(target: Path) -> tuple[dict, dict[str, np.ndarray]]:

@@ -62,15 +62,9 @@ class Run:
         if self.folder is None:
             raise FileNotFoundError(
                 f"the weights of run {self.config.name} are not on this machine, only its record: "
-                "train it with training.run(config, use_record=False)"
+                "train it with training.run(config)"
             )
         return load_encoder(self.folder / "encoder.safetensors")
-
-    def export(self) -> Path:
-        """Copy the record to `book/records/`; returns its path without suffix."""
-        target = record.folder() / self.config.name
-        record.write(target, self.record, self.arrays)
-        return target
 
 
 def run_folder(config: RunConfig) -> Path:
@@ -89,18 +83,17 @@ def is_complete(config: RunConfig) -> bool:
     return (run_folder(config) / "record.json").exists()
 
 
-def load(config: RunConfig, use_record: bool = True) -> Run | None:
-    """The finished run, from this machine or from the committed records; None if there is none."""
+def load(config: RunConfig, records: Path | None = None) -> Run | None:
+    """The finished run of this machine, or its record in the folder `records`; None if neither."""
     target = run_folder(config) / "record"
     if is_complete(config):
         return Run(config, *record.read(target), target.parent)
-    target = record.folder() / config.name
-    if use_record and target.with_name(target.name + ".json").exists():
-        return Run(config, *record.read(target), None)
+    if records is not None and (records / f"{config.name}.json").exists():
+        return Run(config, *record.read(records / config.name), None)
     return None
 
 
-def run(config: RunConfig, num_processes: int = 1, use_record: bool = True) -> Run:
+def run(config: RunConfig, num_processes: int = 1, records: Path | None = None) -> Run:
     """Train a run, or load it where it is complete; an interrupted one is resumed.
 
     Where another process trains the same run, this one waits for it and then loads it.
@@ -108,14 +101,14 @@ def run(config: RunConfig, num_processes: int = 1, use_record: bool = True) -> R
     Args:
         config: what to train; the run it starts from is trained first.
         num_processes: data-parallel processes, started by `accelerate launch` if more than one.
-        use_record: accept the committed record in place of the run itself.
+        records: a folder with records of finished runs, each of which stands for the run itself.
 
     Raises:
         ValueError: what cannot be trained, before anything is written.
         RefusedError: called by one of several processes that were launched together.
         ModuleNotFoundError: the package of `$SSPS_TRACKER` is not installed.
     """
-    done = load(config, use_record)
+    done = load(config, records)
     if done is not None:
         return done
     check_batch(config.batch_size, num_processes)
@@ -124,11 +117,11 @@ def run(config: RunConfig, num_processes: int = 1, use_record: bool = True) -> R
     tracking.asked_for()
     if config.start_from is not None:
         _check(config)
-        run(config.start_from, num_processes, use_record=False)
+        run(config.start_from, num_processes)
     with lock.held(run_folder(config)):
         if not is_complete(config):  # by another process, while this one waited
             _start(config, num_processes)
-    return load(config, use_record=False)
+    return load(config)
 
 
 def _start(config: RunConfig, num_processes: int) -> None:
@@ -151,14 +144,14 @@ def _check(config: RunConfig) -> None:
 
 
 def replicate(
-    config: RunConfig, seeds: int, num_processes: int = 1, use_record: bool = True
+    config: RunConfig, seeds: int, num_processes: int = 1, records: Path | None = None
 ) -> list[Run]:
     """The run with `seeds` consecutive seeds, from `config.seed` on."""
     _check_type(config)
     if not (isinstance(seeds, int) and seeds >= 1):
         raise ValueError(f"seeds is {seeds!r}, at least 1 is needed")
     chosen = range(config.seed, config.seed + seeds)
-    return [run(with_seed(config, seed), num_processes, use_record) for seed in chosen]
+    return [run(with_seed(config, seed), num_processes, records) for seed in chosen]
 
 
 @contextmanager

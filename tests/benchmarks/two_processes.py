@@ -47,7 +47,7 @@ def train(run: training.RunConfig, home: Path, processes: int, threads: int) -> 
         launch.launch(run, processes)
     finally:
         launch.environment = environment
-    done = training.load(run, use_record=False)
+    done = training.load(run)
     return {
         "processes": processes, "threads": threads,
         "seconds_per_step": done.metrics["seconds"][-1] / STEPS,

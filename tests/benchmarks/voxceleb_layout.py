@@ -22,7 +22,7 @@ from concurrent.futures import ProcessPoolExecutor
 from datetime import date
 from pathlib import Path
 
-from ssps_lib.corpora.rehearsal import make_tree  # PyTorch comes later: see `command`
+from ssps_book.rehearsal import make_tree  # PyTorch comes later: see `command`
 
 FRAMES = {"crop": 0.8, "reference_crop": 0.9}  # published: 2 and 4 s, longer than these files
 

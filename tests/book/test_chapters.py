@@ -8,8 +8,7 @@ import yaml
 from checks import problems
 from execute import BOOK
 from nbformat.v4 import new_code_cell, new_notebook, new_output
-
-from ssps_lib import paper
+from ssps_book import paper
 
 ROOT = BOOK.parent
 CHAPTERS = sorted(BOOK.glob("*.ipynb"))

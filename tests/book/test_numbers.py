@@ -13,9 +13,9 @@ import nbformat
 import pytest
 from execute import BOOK
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from ssps_book import paper, records
 
-from ssps_lib import paper, recipes
-from ssps_lib.training import record
+from ssps_lib import recipes
 
 CHAPTERS = sorted(BOOK.glob("*.ipynb"))
 NUMBER = re.compile(
@@ -147,7 +147,7 @@ def table(chapter, uuid):
 
 def test_status_shows_the_records_as_they_are():
     """Add or remove a record and this fails until chapter 17 is executed again."""
-    read = [json.loads(file.read_text()) for file in record.folder().glob("*.json")]
+    read = [json.loads(file.read_text()) for file in records.folder().glob("*.json")]
     runs = {r["name"][-12:]: f"{r['scores']['eer']:.2f}" for r in read if "config" in r}
     shown = {cells[-1]: cells[4] for cells in table("17_status", "runs")}
     assert shown == runs, "the records have changed: python book/execute.py --chapters 17"

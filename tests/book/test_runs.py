@@ -7,8 +7,9 @@ import sys
 import pytest
 import runs
 from execute import BOOK
+from ssps_book import claims
 
-from ssps_lib import claims, recipes, training
+from ssps_lib import recipes, training
 
 
 @pytest.fixture

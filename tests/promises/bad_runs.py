@@ -9,9 +9,10 @@ import pytest
 import torch
 from bad_rows import Row
 from safetensors.torch import save_file
+from ssps_book import notebook
 from torch import nn
 
-from ssps_lib import encoders, notebook, training
+from ssps_lib import encoders, training
 from ssps_lib.encoders.checkpoints import load_encoder, save_encoder
 from ssps_lib.recipes import recipe
 from ssps_lib.training import RunConfig, checkpoints, from_dict, lock, record, with_seed
@@ -44,7 +45,7 @@ def field(name: str, value: object, expected: str) -> tuple[str, Row]:
 
 def run(changes: dict, value: str, expected: str) -> Row:
     """A row whose run is refused when it is to start, before anything is written."""
-    return Row(lambda _: training.run(tiny(**changes), use_record=False), value, expected)
+    return Row(lambda _: training.run(tiny(**changes)), value, expected)
 
 
 FIELDS = dict(
@@ -219,16 +220,16 @@ RUNS = {
         "at least the batch of all processes",
     ),
     "no process": Row(
-        lambda _: training.run(tiny(), 0, use_record=False), "num_processes is 0", "at least 1"
+        lambda _: training.run(tiny(), 0), "num_processes is 0", "at least 1"
     ),
     "half a process": Row(
-        lambda _: training.run(tiny(), 1.5, use_record=False), "num_processes is 1.5", "at least 1"
+        lambda _: training.run(tiny(), 1.5), "num_processes is 1.5", "at least 1"
     ),
     "a batch that cannot be shared": Row(
-        lambda _: training.run(tiny(), 3, use_record=False), "batch_size is 8", "a multiple of 3"
+        lambda _: training.run(tiny(), 3), "batch_size is 8", "a multiple of 3"
     ),
     "a launch inside a launch": Row(
-        lambda _: with_environment({"WORLD_SIZE": "2"}, lambda: training.run(tiny(), 2, False)),
+        lambda _: with_environment({"WORLD_SIZE": "2"}, lambda: training.run(tiny(), 2)),
         "already one of several",
         "`-p num_processes N`",
         RuntimeError,
@@ -273,7 +274,7 @@ RUNS = {
 
 
 def start(**changes) -> None:
-    training.run(tiny(**changes), use_record=False)
+    training.run(tiny(**changes))
 
 
 def with_environment(changes: dict, call) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from bad_rows import Row
+from ssps_book.latent import LatentCorpus
 from torch import nn
 
 from ssps_lib import analysis, encoders, frameworks, losses, scorer
@@ -10,7 +11,6 @@ from ssps_lib.augmentation import Augmentation
 from ssps_lib.corpora import Corpus, Trials
 from ssps_lib.features import LogMel
 from ssps_lib.frameworks.momentum import enqueue
-from ssps_lib.latent import LatentCorpus
 from ssps_lib.positives import Clustering, NearestNeighbors, Queue, Supervised, build
 from ssps_lib.positives.kmeans import kmeans
 

@@ -44,10 +44,10 @@ def held() -> dict[str, int]:
 
 def test_sixty_iterations_leave_what_one_run_leaves():
     """The first run opens the corpus, the second must give back all that it took."""
-    training.run(tiny(), use_record=False)
+    training.run(tiny())
     before = held()
     assert before["trainers"] == 0
-    run = training.run(tiny(**SSPS, epochs=15, seed=2), use_record=False)
+    run = training.run(tiny(**SSPS, epochs=15, seed=2))
     assert run.metrics["epoch"].tolist() == list(range(1, 16))  # of four iterations each
     assert held() == before
 
@@ -70,6 +70,6 @@ def test_interrupting_a_cell_stops_what_it_started(monkeypatch):
     finger = threading.Thread(target=press_stop)
     finger.start()
     with pytest.raises(KeyboardInterrupt, match="SIGINT stopped the training of simclr-ssl"):
-        training.run(tiny(seed=3), num_processes=2, use_record=False)
+        training.run(tiny(seed=3), num_processes=2)
     finger.join()
     assert len(started) == 1 and not started[0].is_running()

@@ -81,7 +81,7 @@ def train(config, environment: dict, notes: Path, moment: tuple | int | None) ->
     Trainer.iteration = noted
     warnings.showwarning = lambda message, *rest: note(message)
     try:
-        note(f"eer {training.run(config, use_record=False).eer}")
+        note(f"eer {training.run(config).eer}")
     except BaseException as error:
         note(f"{type(error).__name__}: {error}")
         if not isinstance(error, (SystemExit, KeyboardInterrupt)):

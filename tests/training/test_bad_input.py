@@ -82,7 +82,7 @@ CASES = {
 def test_bad_input_gives_one_clear_sentence(case, home):
     make, message = CASES[case]
     with pytest.raises(ValueError, match=message) as caught:
-        training.run(make(), use_record=False)
+        training.run(make())
     assert "\n" not in str(caught.value)
     assert not list(home.glob("runs/*/record.json"))
     assert not list(home.glob("runs/*/checkpoint*"))

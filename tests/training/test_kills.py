@@ -29,7 +29,7 @@ def uninterrupted(tmp_path_factory, shared_home):
     home = new_home(tmp_path_factory.mktemp("whole") / "home", shared_home)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSPS_HOME", str(home))
-        training.run(RUN, use_record=False)
+        training.run(RUN)
         return outcome(RUN)
 
 
@@ -49,8 +49,8 @@ def uninterrupted(tmp_path_factory, shared_home):
 def test_killed_at_a_chosen_moment(uninterrupted, home, tmp_path, place, calls, environment):
     moment = (place, calls, signal.SIGKILL)
     assert until_killed(RUN, home, tmp_path / "notes", moment, **environment) == -signal.SIGKILL
-    assert training.load(RUN, use_record=False) is None
-    training.run(RUN, use_record=False)
+    assert training.load(RUN) is None
+    training.run(RUN)
     assert outcome(RUN) == uninterrupted
     assert not list(run_folder(RUN).glob("*.new")) + list(run_folder(RUN).glob("lock.json"))
 

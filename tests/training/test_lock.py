@@ -39,7 +39,7 @@ def test_two_askers_train_once_and_other_runs_are_not_held_up(home, tmp_path):
     alone = new_home(tmp_path / "alone", home)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSPS_HOME", str(alone))
-        training.run(configs[2], use_record=False)
+        training.run(configs[2])
         assert outcome(configs[2]) == together
 
 
@@ -50,7 +50,7 @@ def test_the_lock_of_a_killed_process_is_taken_over_with_a_message(home, tmp_pat
     assert set(owner) == {"host", "pid", "started"}
     message = rf"lock of run {QUICK.name} was left by process {owner['pid']} on .* taken over"
     with pytest.warns(UserWarning, match=message):
-        training.run(QUICK, use_record=False)
+        training.run(QUICK)
 
 
 def sign(path, host: str, age: float) -> None:

@@ -33,10 +33,10 @@ def steady():
 def test_two_processes_train_the_same_model(steady, tmp_path, shared_home, monkeypatch):
     """One launch trains the SSL run and then the SSPS run that continues it."""
     launch.launch(steady, 2)
-    two = [training.load(c, use_record=False) for c in (steady.start_from, steady)]
+    two = [training.load(c) for c in (steady.start_from, steady)]
     monkeypatch.setenv("SSPS_HOME", str(new_home(tmp_path / "one", shared_home)))
     training.run(steady)
-    one = [training.load(c, use_record=False) for c in (steady.start_from, steady)]
+    one = [training.load(c) for c in (steady.start_from, steady)]
     for a, b in zip(one, two, strict=True):
         np.testing.assert_allclose(b.metrics["loss"], a.metrics["loss"], rtol=1e-5)
         for name in ("dev_eer", "nmi_ratio"):
@@ -63,9 +63,9 @@ def test_two_processes_give_the_losses_of_one_in_every_framework(
         calm["framework_options"] = {"scale": 5.0}
     config = config_of(framework, positives, **calm)
     launch.launch(config, 2)
-    two = training.load(config, use_record=False)
+    two = training.load(config)
     monkeypatch.setenv("SSPS_HOME", str(new_home(tmp_path / "one", shared_home)))
-    one = training.run(config, use_record=False)
+    one = training.run(config)
     np.testing.assert_allclose(two.metrics["loss"], one.metrics["loss"], rtol=1e-5)
     if positives != "ssl":
         np.testing.assert_array_equal(two.metrics["coverage"], one.metrics["coverage"])
@@ -81,7 +81,7 @@ def test_a_rank_that_fails_stops_the_others_and_is_named(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match=r"2 processes failed.*") as caught:
         training.run(tiny(), num_processes=2)
     assert "rank      : 1" in str(caught.value) or "no disk here" in str(caught.value)
-    assert training.load(tiny(), use_record=False) is None
+    assert training.load(tiny()) is None
 
 
 DIES = """
@@ -106,7 +106,7 @@ def test_a_rank_that_dies_is_named_and_the_run_resumes(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(RuntimeError, match=r"rank 1 was killed by SIGKILL.*others were stopped"):
         training.run(config, num_processes=2)
-    assert training.load(config, use_record=False) is None
+    assert training.load(config) is None
     state = json.loads((training.run_folder(config) / "checkpoint" / "state.json").read_text())
     assert 1 <= state["epoch"] < 3
     monkeypatch.delenv("PYTHONPATH")
@@ -159,7 +159,7 @@ def test_two_machines_started_by_hand_train_one_run(config_file):
     said = [machine.communicate()[0] for machine in machines]
     assert [machine.returncode for machine in machines] == [0, 0], said
     assert "training simclr-ssl-" in said[0] and "in 2 process(es)" in said[0]
-    run = training.load(tiny(epochs=1), use_record=False)
+    run = training.load(tiny(epochs=1))
     assert run.record["machine"].startswith("CPU, 2 threads")
 
 

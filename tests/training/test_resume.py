@@ -24,7 +24,7 @@ class Interrupted(BaseException):
 
 def outcome(config) -> tuple[bytes, list]:
     """Final weights, and the metrics but for the clock."""
-    done = training.load(config, use_record=False)
+    done = training.load(config)
     clock = {"seconds", "utterances_per_second"}
     rows = [{k: v for k, v in row.items() if k not in clock} for row in done.record["metrics"]]
     return (done.folder / "encoder.safetensors").read_bytes(), rows
@@ -36,7 +36,7 @@ def uninterrupted(tmp_path_factory, shared_home):
     home = new_home(tmp_path_factory.mktemp("uninterrupted") / "home", shared_home)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSPS_HOME", str(home))
-        training.run(SSPS, use_record=False)
+        training.run(SSPS)
         return outcome(SSPS), run_folder(SSL)
 
 
@@ -78,9 +78,9 @@ def test_interrupted_anywhere_it_ends_the_same(
     with monkeypatch.context() as patch:
         interrupt(patch, owner, name, calls)
         with pytest.raises(Interrupted):
-            training.run(SSPS, use_record=False)
-    assert training.load(SSPS, use_record=False) is None
-    training.run(SSPS, use_record=False)
+            training.run(SSPS)
+    assert training.load(SSPS) is None
+    training.run(SSPS)
     assert outcome(SSPS) == uninterrupted[0]
 
 
@@ -99,7 +99,7 @@ def killed(*arguments):
         os.kill(os.getpid(), signal.SIGKILL)
     return iteration(*arguments)
 Trainer.iteration = killed
-training.run(SSPS, use_record=False)
+training.run(SSPS)
 """
 
 
@@ -108,7 +108,7 @@ def test_killed_in_the_second_epoch_it_ends_the_same(uninterrupted, trained_ssl)
     code = subprocess.run([sys.executable, "-c", KILLED, here]).returncode
     assert code == -signal.SIGKILL
     assert checkpoints.find(run_folder(SSPS) / "checkpoint") is not None
-    training.run(SSPS, use_record=False)
+    training.run(SSPS)
     assert outcome(SSPS) == uninterrupted[0]
 
 

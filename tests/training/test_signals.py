@@ -48,7 +48,7 @@ def test_a_signal_ends_the_iteration_and_leaves_a_checkpoint(home, tmp_path, num
     new_home(tmp_path / "other", home)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSPS_HOME", str(tmp_path / "other"))
-        training.run(QUICK, use_record=False)
+        training.run(QUICK)
         assert outcome(QUICK) == resumed
 
 
@@ -117,7 +117,7 @@ import sys
 from ssps_lib import training
 from ssps_lib.training import from_dict
 import json
-training.run(from_dict(json.loads(sys.argv[1])), num_processes=2, use_record=False)
+training.run(from_dict(json.loads(sys.argv[1])), num_processes=2)
 """
 
 
@@ -152,7 +152,7 @@ def test_two_processes_end_with_the_one_that_started_them_and_go_on(home, tmp_pa
         "moco", "ssps-clustering", epochs=2, batch_size=4, corpus_options=corpus, average_last=1,
         framework_options={"queue_size": 16, "momentum": 0.9, "shuffled_norms": True},
     )  # fmt: skip
-    training.run(config, num_processes=2, use_record=False)
+    training.run(config, num_processes=2)
     expected = outcome(config)
 
     other = new_home(tmp_path / "other", home)
@@ -167,9 +167,9 @@ def test_two_processes_end_with_the_one_that_started_them_and_go_on(home, tmp_pa
     chapter.kill()
     chapter.wait()
     wait_for(lambda: not ranks_of(config))
-    assert training.load(config, use_record=False) is None
+    assert training.load(config) is None
     # Filling the queues takes 16 iterations, as an epoch does, and asks after the first and 11th.
     assert position(config) in [(0, 5), (0, 15), (1, 0), (1, 10)]
     with pytest.warns(UserWarning, match="the lock of run .* taken over"):
-        training.run(config, num_processes=2, use_record=False)
+        training.run(config, num_processes=2)
     assert outcome(config) == expected

@@ -23,7 +23,7 @@ def finished(tmp_path_factory, shared_home):
     home = new_home(tmp_path_factory.mktemp("finished") / "home", shared_home)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSPS_HOME", str(home))
-        return home, training.run(QUICK, use_record=False)
+        return home, training.run(QUICK)
 
 
 @pytest.fixture
@@ -82,13 +82,13 @@ def test_the_encoder_has_the_average_of_the_last_epochs(home):
 
 def test_the_record_stands_in_for_the_run(finished, home, monkeypatch, no_training):
     _, run = finished
-    target = run.export()
-    assert target.parent == home / "records"
+    target = home / "records" / run.config.name
+    record.write(target, run.record, run.arrays)
     names = [f"{target.name}.json", f"{target.name}.npz"]
     assert sorted(os.listdir(target.parent)) == names
     assert sum((target.parent / name).stat().st_size for name in names) < 300_000
 
-    alone = training.run(QUICK)
+    alone = training.run(QUICK, records=target.parent)
     assert alone.folder is None
     assert alone.record == run.record
     assert set(alone.arrays) == set(run.arrays)
@@ -96,7 +96,7 @@ def test_the_record_stands_in_for_the_run(finished, home, monkeypatch, no_traini
         np.testing.assert_array_equal(alone.arrays[name], values)
     with pytest.raises(FileNotFoundError, match=r"only its record: train it with training\.run"):
         alone.encoder()
-    assert training.load(QUICK, use_record=False) is None
+    assert training.load(QUICK) is None
     monkeypatch.setattr(training.config, "VERSION", training.config.VERSION + 1)
     assert training.load(QUICK) is None  # of other training semantics
 

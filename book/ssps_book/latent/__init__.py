@@ -12,11 +12,11 @@ What it leaves out: real voices share directions with their channels, an encoder
 batches are finite. It tells where SSPS can start and which way it goes, not the EER where it ends.
 """
 
-from ssps_lib.latent.corpus import VOXCELEB2, LatentCorpus
-from ssps_lib.latent.dynamics import bootstrap
-from ssps_lib.latent.published import load_voxceleb2, published_grid, save_voxceleb2, voxceleb2
-from ssps_lib.latent.space import Prediction, Space, model_eer, predict
-from ssps_lib.latent.sweeps import calibrate, sweep
+from ssps_book.latent.corpus import VOXCELEB2, LatentCorpus
+from ssps_book.latent.dynamics import bootstrap
+from ssps_book.latent.published import load_voxceleb2, published_grid, save_voxceleb2, voxceleb2
+from ssps_book.latent.space import Prediction, Space, model_eer, predict
+from ssps_book.latent.sweeps import calibrate, sweep
 
 __all__ = [
     "VOXCELEB2",

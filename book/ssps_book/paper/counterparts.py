@@ -23,7 +23,7 @@ def counterpart(row: Result, config: Mapping, speakers: int | None = None) -> bo
         config: the run's, as `RunConfig.to_dict` gives it.
         speakers: for training; taken with the recordings of each from `corpus_options` if None.
 
-    >>> from ssps_lib.paper import TABLE_2, find
+    >>> from ssps_book.paper import TABLE_2, find
     >>> row = find(TABLE_2, k=25_000, m=1, positives="ssps-clustering")
     >>> run = {"framework": "simclr", "positives": "ssps-clustering", "clusters": 400, "window": 1,
     ...        "augmentation": "reverb+noise", "corpus_options": {"speakers": 100}}

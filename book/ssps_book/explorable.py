@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ssps_lib.plots import OTHERS, SPEAKERS, STYLES
+from ssps_book.plots import OTHERS, SPEAKERS, STYLES
 
 KINDS = ("maps", "grid")  # functions of explore.js
 

@@ -5,9 +5,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from ssps_book import grid, paper, verdicts
+from ssps_book.verdicts import Effect, Verdict, decide
 
-from ssps_lib import grid, paper, recipes, training, verdicts
-from ssps_lib.verdicts import Effect, Verdict, decide
+from ssps_lib import recipes, training
 
 PLAIN = {"ssl-continued, plain": 15.0, "ssps-clustering, plain": 8.4}
 CELLS = {grid.name(6_000, 0): 9.0, grid.name(25_000, 0): 10.0, grid.name(150_000, 1): 12.5}

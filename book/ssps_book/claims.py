@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ssps_lib import paper
+from ssps_book import paper
 from ssps_lib.analysis import mean_interval
 from ssps_lib.training import Run
 

@@ -3,9 +3,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
-from ssps_lib import claims
-from ssps_lib.claims import Claim, decide
+from ssps_book import claims
+from ssps_book.claims import Claim, decide
 
 NAN = math.nan
 CURVES = {

@@ -6,8 +6,8 @@ from dataclasses import asdict, replace
 
 import torch
 
-from ssps_lib.latent.corpus import LatentCorpus
-from ssps_lib.latent.space import Space, model_eer, predict
+from ssps_book.latent.corpus import LatentCorpus
+from ssps_book.latent.space import Space, model_eer, predict
 from ssps_lib.positives import Clustering
 
 

@@ -1,6 +1,5 @@
 import pytest
-
-from ssps_lib import notebook
+from ssps_book import notebook
 
 KINDS = {"preset": str, "seed": int, "rate": float, "corpus": str | None}
 GIVEN = {"__annotations__": KINDS, "preset": "mini", "seed": 1, "rate": 0.1, "corpus": None}

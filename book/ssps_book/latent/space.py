@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ssps_book.latent.corpus import LatentCorpus
 from ssps_lib.analysis import PositiveObserver, nmi_ratio
-from ssps_lib.latent.corpus import LatentCorpus
 from ssps_lib.positives import PositiveSampler, Queue
 from ssps_lib.positives.kmeans import blocks
 from ssps_lib.scorer import eer

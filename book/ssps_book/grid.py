@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ssps_lib import paper, recipes
+from ssps_book import paper, records
+from ssps_lib import recipes
 from ssps_lib.analysis import PositiveObserver
 from ssps_lib.positives import Clustering, NearestNeighbors, PositiveSampler
 from ssps_lib.training import RunConfig, checkpoints, record, run_folder
@@ -116,7 +117,7 @@ def measure(
     if parent is None:
         raise FileNotFoundError(
             f"the weights of run {ssl.name} are not on this machine: train it first with "
-            "training.run(config, use_record=False)"
+            "training.run(config)"
         )
     started = time.perf_counter()
     widest = {"positives": "ssps-clustering", "clusters": max(clusters), "window": 0}
@@ -181,7 +182,7 @@ def _neighbours(trainer: Trainer, nearest: Sequence[int]) -> dict[Key, NearestNe
 
 def save(values: dict) -> Path:
     """Store what `measure` gave among the book's records, whole or not at all."""
-    target = record.folder() / f"{values['name']}.json"
+    target = records.folder() / f"{values['name']}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
     partial.write_text(json.dumps(record.rounded(values), indent=1) + "\n")
@@ -190,7 +191,7 @@ def save(values: dict) -> Path:
 
 def load(ssl: RunConfig) -> dict | None:
     """The stored record of the run `ssl`; None if there is none."""
-    target = record.folder() / f"{_name(ssl)}.json"
+    target = records.folder() / f"{_name(ssl)}.json"
     return json.loads(target.read_text()) if target.exists() else None
 
 

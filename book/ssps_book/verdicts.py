@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ssps_lib import grid, paper, recipes, training
+from ssps_book import grid, paper, records
+from ssps_book.claims import observed
+from ssps_lib import recipes
 from ssps_lib.analysis import mean_interval
-from ssps_lib.claims import observed
 from ssps_lib.training import Run, RunConfig
 from ssps_lib.training.record import BINS
 
@@ -121,7 +122,7 @@ def gather(preset: str, seeds: int, seed: int = 1717, **changes) -> Runs:
     found: dict[tuple[str, str], dict[int, Run]] = {}
     for one in range(seed, seed + seeds):
         for key, config in configs(preset, one, **changes).items():
-            run = training.load(config)
+            run = records.load(config)
             if run is not None:
                 found.setdefault(key, {})[one] = run
     return found

@@ -10,8 +10,9 @@ import pytest
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.colors import to_hex, to_rgb
+from ssps_book import paper, plots
 
-from ssps_lib import paper, plots, scorer
+from ssps_lib import scorer
 
 
 @pytest.fixture(autouse=True)
@@ -197,6 +198,6 @@ def test_comparison_writes_both_numbers():
 
 
 def test_training_does_not_import_figures():
-    code = "import sys, ssps_lib.scorer, ssps_lib.analysis, ssps_lib.paper, ssps_lib.training;"
+    code = "import sys, ssps_lib.scorer, ssps_lib.analysis, ssps_book.paper, ssps_lib.training;"
     code += "sys.exit('matplotlib' in sys.modules or 'seaborn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,8 +1,7 @@
 import pytest
 import torch
+from ssps_book import dino_queue
 from tiny import build, views_of
-
-from ssps_lib.frameworks import dino_queue
 
 
 def losses(**options):

@@ -5,9 +5,9 @@ import csv
 import numpy as np
 import pytest
 import soundfile
+from ssps_book.speechocean762 import arrange
 
 from ssps_lib.corpora import open_corpus
-from ssps_lib.corpora.speechocean762 import arrange
 
 
 @pytest.fixture

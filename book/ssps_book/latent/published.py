@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
-from ssps_lib import paper
-from ssps_lib.latent.corpus import VOXCELEB2, LatentCorpus
-from ssps_lib.latent.dynamics import bootstrap
-from ssps_lib.latent.space import Space, model_eer
-from ssps_lib.latent.sweeps import calibrate
+from ssps_book import paper, records
+from ssps_book.latent.corpus import VOXCELEB2, LatentCorpus
+from ssps_book.latent.dynamics import bootstrap
+from ssps_book.latent.space import Space, model_eer
+from ssps_book.latent.sweeps import calibrate
 from ssps_lib.positives import Clustering, NearestNeighbors
 from ssps_lib.training import record
 
@@ -116,9 +116,9 @@ def _neighbors(space: Space, anchors: int = 8_192) -> Iterator[dict]:
 
 def save_voxceleb2(values: dict) -> Path:
     """Store the record of `voxceleb2` among the book's records."""
-    return record.save_values(NAME, values)
+    return records.save_values(NAME, values)
 
 
 def load_voxceleb2() -> dict | None:
     """The stored record; None if there is none."""
-    return record.load_values(NAME)
+    return records.load_values(NAME)

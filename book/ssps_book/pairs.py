@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ssps_book import records
 from ssps_lib.training import RunConfig, checkpoints, record, run_folder
 from ssps_lib.training.loop import Trainer
 
@@ -88,12 +89,12 @@ def key(corpus, i: int) -> dict[str, int]:
 
 def save(values: dict) -> Path:
     """Store what `measure` gave among the book's records."""
-    return record.save_values(values["name"], values)
+    return records.save_values(values["name"], values)
 
 
 def load(config: RunConfig) -> dict | None:
     """The stored record of the run `config`; None if there is none."""
-    return record.load_values(_name(config))
+    return records.load_values(_name(config))
 
 
 def _fill(trainer: Trainer) -> None:
@@ -108,7 +109,7 @@ def _checkpoint(config: RunConfig) -> Path:
     if found is None:
         raise FileNotFoundError(
             f"the checkpoint of run {config.name} is not on this machine: train it first with "
-            "training.run(config, use_record=False)"
+            "training.run(config)"
         )
     return found
 

@@ -4,8 +4,8 @@ import math
 
 import torch
 
-from ssps_lib.latent.corpus import LatentCorpus
-from ssps_lib.latent.space import Prediction, Space, model_eer
+from ssps_book.latent.corpus import LatentCorpus
+from ssps_book.latent.space import Prediction, Space, model_eer
 from ssps_lib.positives import PositiveSampler
 
 

@@ -2,8 +2,9 @@ import dataclasses
 import re
 
 import pytest
+from ssps_book import paper
 
-from ssps_lib import encoders, frameworks, paper
+from ssps_lib import encoders, frameworks
 
 
 def relation(text):

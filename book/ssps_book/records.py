@@ -1,0 +1,62 @@
+"""The records that lie in `book/records`: small files that stand for runs which are not here."""
+
+import json
+import math
+import os
+from pathlib import Path
+
+from ssps_lib import training
+from ssps_lib.training import Run, RunConfig, record
+
+
+def folder() -> Path:
+    """Where records are kept: `$SSPS_RECORDS`, or `book/records` of this repository."""
+    return Path(os.environ.get("SSPS_RECORDS") or Path(__file__).parents[1] / "records")
+
+
+def run(config: RunConfig, num_processes: int = 1) -> Run:
+    """`training.run`, with the stored record in place of a run that this machine has not."""
+    return training.run(config, num_processes, records=folder())
+
+
+def replicate(config: RunConfig, seeds: int, num_processes: int = 1) -> list[Run]:
+    """`training.replicate`, with stored records in place of runs that this machine has not."""
+    return training.replicate(config, seeds, num_processes, records=folder())
+
+
+def load(config: RunConfig) -> Run | None:
+    """The finished run or its stored record; None if there is neither."""
+    return training.load(config, records=folder())
+
+
+def export(finished: Run) -> Path:
+    """Store the record of a run; returns its path without suffix."""
+    target = folder() / finished.config.name
+    record.write(target, finished.record, finished.arrays)
+    return target
+
+
+def save_values(name: str, values: dict) -> Path:
+    """Store what an experiment without a run of its own found, as `<name>.json` beside the records.
+
+    NaN becomes null, which JSON has. The file appears whole or not at all.
+    """
+    target = folder() / f"{name}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".partial")
+    partial.write_text(json.dumps(_without_nan(record.rounded(values)), indent=1) + "\n")
+    return partial.replace(target)
+
+
+def load_values(name: str) -> dict | None:
+    """What `save_values` stored; None if there is nothing."""
+    target = folder() / f"{name}.json"
+    return json.loads(target.read_text()) if target.exists() else None
+
+
+def _without_nan(value):
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
