@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ssps_lib import paths
+from ssps_lib import files
 from ssps_lib.corpora.faults import listed
 
 
@@ -32,7 +32,7 @@ def arrange(archive: str | Path, folder: str | Path | None = None, blocks: int =
         FileNotFoundError: a list or files that it names are missing.
     """
     archive = Path(archive)
-    folder = Path(folder or paths.home() / "corpora" / "speechocean762")
+    folder = Path(folder or files.home() / "corpora" / "speechocean762")
     for split in ("train", "test"):
         rows = list(_rows(_utterances(archive, split), blocks))
         for source, row in rows:
@@ -65,12 +65,12 @@ def _utterances(archive: Path, split: str) -> dict[str, list[Path]]:
 
 def _rows(speakers: dict[str, list[Path]], blocks: int) -> Iterator[tuple]:
     """Each file with its row (new name, speaker, recording)."""
-    for speaker, files in speakers.items():
-        for block, part in enumerate(np.array_split(np.arange(len(files)), blocks)):
+    for speaker, sounds in speakers.items():
+        for block, part in enumerate(np.array_split(np.arange(len(sounds)), blocks)):
             for i in part:
                 name, recording = f"s{speaker}", f"p{block}"
-                new = f"{name}/{recording}/{files[i].stem}.wav"
-                yield files[i], (new, name, recording)
+                new = f"{name}/{recording}/{sounds[i].stem}.wav"
+                yield sounds[i], (new, name, recording)
 
 
 def _place(source: Path, target: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
 
-from ssps_lib import paths
+from ssps_lib import files
 from ssps_lib.corpora.corpus import SAMPLE_RATE, Corpus, Splits
 from ssps_lib.corpora.packed import is_packed, read_packed, write_packed
 from ssps_lib.corpora.splits import open_packed
@@ -29,7 +29,7 @@ def locate(name: str) -> Path | None:
     """The folder that `open_corpus` reads for a path or a name; None where there is none."""
     if not isinstance(name, (str, Path)):
         raise ValueError(f"corpus is {name!r}, expected a name or a path as text")
-    places = (Path(name), paths.home() / "corpora" / name)
+    places = (Path(name), files.home() / "corpora" / name)
     return next((place for place in places if name and place.is_dir()), None)
 
 
@@ -74,7 +74,7 @@ def open_corpus(name: str = "simulated", device: str = "cpu", **options) -> Spli
             from ssps_lib.corpora.librispeech import SUBSETS, download
 
             subsets = tuple(subsets or SUBSETS)
-            folder = download(paths.home() / "downloads", subsets)
+            folder = download(files.home() / "downloads", subsets)
         return open_folder(folder, subsets=subsets, **options)
     raise ValueError(
         f"corpus '{name}' is neither 'simulated', 'librispeech', a packed corpus nor an existing "

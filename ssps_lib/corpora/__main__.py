@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ssps_lib import paths
+from ssps_lib import files
 from ssps_lib.corpora import Splits, open_corpus
 from ssps_lib.corpora.check import check
 from ssps_lib.corpora.folder import VERSION, digest, require_trials
@@ -115,7 +115,7 @@ def run_pack(arguments: argparse.Namespace) -> int:
     root = Path(arguments.corpus)
     layout = layout_of(root)
     name = root.resolve().name if layout == "folder" else layout
-    out = arguments.out or paths.home() / "corpora" / name
+    out = arguments.out or files.home() / "corpora" / name
     if out.exists() and not is_packed(out):
         raise ValueError(f"'{out}' exists and is not a packed corpus: choose another --out")
     table = read_splits(root)
@@ -199,7 +199,7 @@ def run_score(arguments: argparse.Namespace) -> int:
 
 
 def _packed_folder(corpus: str) -> Path | None:
-    folders = (Path(corpus), paths.home() / "corpora" / corpus)
+    folders = (Path(corpus), files.home() / "corpora" / corpus)
     return next((folder for folder in folders if is_packed(folder)), None)
 
 

@@ -9,7 +9,7 @@ import shutil
 import warnings
 from pathlib import Path
 
-from ssps_lib import paths
+from ssps_lib import files
 from ssps_lib.corpora.corpus import Splits
 from ssps_lib.corpora.faults import listed
 from ssps_lib.corpora.librispeech import read_librispeech
@@ -88,7 +88,7 @@ def open_folder(
     name = table.root.resolve().name
     plan = digest(table, settings)
     packing = {"plan": plan, "simulate": simulate, "skip_faulty": skip_faulty, "workers": workers}
-    folder = paths.home() / "corpora" / f"{name}-{plan}"
+    folder = files.home() / "corpora" / f"{name}-{plan}"
     return open_table(table, name, folder, seed, **packing)
 
 

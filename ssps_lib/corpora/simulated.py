@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssps_lib import paths
+from ssps_lib import files
 from ssps_lib.corpora.corpus import SAMPLE_RATE, Splits
 from ssps_lib.corpora.packed import read_packed, write_packed
 from ssps_lib.corpora.trials import make_trials
@@ -443,7 +443,7 @@ def open_simulated(device: str = "cpu", **proportions) -> Splits:
                 f"{proportion} is {getattr(size, proportion)}, at least {least} is needed"
             )
     name = hashlib.sha256(json.dumps([VERSION, asdict(size)]).encode()).hexdigest()[:12]
-    root = paths.home() / "corpora" / f"simulated-{name}"
+    root = files.home() / "corpora" / f"simulated-{name}"
     parts = {
         "train": (0, size.speakers, size.recordings),
         "dev": (size.speakers, size.dev_speakers, size.test_recordings),

@@ -17,7 +17,7 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from torch import Tensor
 from tqdm import tqdm
 
-from ssps_lib import analysis, draws, encoders, frameworks, paths, positives, scorer
+from ssps_lib import analysis, draws, encoders, files, frameworks, positives, scorer
 from ssps_lib.augmentation import Augmentation, Bank, cached_bank, read_bank
 from ssps_lib.corpora import SAMPLE_RATE, Corpus, Splits, open_corpus
 from ssps_lib.devices import to_device
@@ -242,7 +242,7 @@ class Trainer:
         options = json.dumps(self.config.corpus_options, sort_keys=True)
         made_from = options + "".join(self.corpus.keys)  # the bank's babble is their speech
         name = hashlib.sha256(made_from.encode()).hexdigest()[:12]
-        file = paths.home() / "banks" / f"{self.corpus.name}-{name}.safetensors".replace(" ", "-")
+        file = files.home() / "banks" / f"{self.corpus.name}-{name}.safetensors".replace(" ", "-")
         with self.accelerator.main_process_first():
             return cached_bank(self.corpus, file)
 

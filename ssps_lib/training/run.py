@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ssps_lib import paths, scorer
+from ssps_lib import files, scorer
 from ssps_lib.corpora import open_corpus
 from ssps_lib.encoders.checkpoints import load_encoder, save_encoder
 from ssps_lib.training import checkpoints, lock, record, tracking
@@ -70,7 +70,7 @@ class Run:
 def run_folder(config: RunConfig) -> Path:
     """Where a run lives on this machine; ValueError for what is no configuration."""
     _check_type(config)
-    return paths.home() / "runs" / config.name
+    return files.home() / "runs" / config.name
 
 
 def _check_type(config: object) -> None:
