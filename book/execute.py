@@ -22,11 +22,12 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-import beside
 import nbformat
 import papermill
-from checks import problems, tags
 from nbformat import NotebookNode
+
+import beside
+from checks import problems, tags
 
 BOOK = Path(__file__).resolve().parent
 

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ssps_book import grid, records
-
 from ssps_lib import recipes, training
 from ssps_lib.training import RunConfig
 from ssps_lib.training.run import is_complete

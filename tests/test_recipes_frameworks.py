@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from ssps_book.paper import reading
 from torch import nn
 
+from ssps_book.paper import reading
 from ssps_lib import encoders, frameworks
 from ssps_lib.recipes import COMMON, ENCODERS, FRAMEWORKS, recipe
 from ssps_lib.training.config import RunConfig, from_dict

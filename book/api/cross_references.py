@@ -1,4 +1,4 @@
-"""A Sphinx extension: chapters and the reference of the library lead to each other.
+"""A Sphinx extension: chapters and the reference lead to each other.
 
 A name of the library in single backticks, `losses.nt_xent` or `training.run()`, is a link to its
 entry, and a chapter that a docstring names, as in "chapter 6", one to the chapter. An entry ends
@@ -19,7 +19,7 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.util.nodes import make_refnode
 
-LIBRARY = "ssps_lib"
+PACKAGES = ("ssps_lib", "ssps_book")
 CODE = re.compile(r"(`[^`]+`|^\s*>>>.*$)")
 CHAPTERS = re.compile(r"\b([Cc]hapters?) (\d+(?:(?:, | and | to )\d+)*)")
 
@@ -65,7 +65,7 @@ def used(sources: Iterable[str]) -> set[str]:
     found: set[str] = set()
     for source in sources:
         for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == LIBRARY:
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGES):
                 names = {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
                 known |= names
                 found |= set(names.values())
@@ -115,12 +115,12 @@ def entry_of(text: str, entries: Iterable[str]) -> str | None:
     >>> [entry_of(text, entries) for text in ("losses.nt_xent()", "Trainer", "nt_xent")]
     ['ssps_lib.losses.nt_xent', 'ssps_lib.training.loop.Trainer', None]
     """
-    text = text.removesuffix("()").removeprefix(f"{LIBRARY}.")
+    text = re.sub(rf"^({'|'.join(PACKAGES)})\.", "", text.removesuffix("()"))
     if not re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*", text) or not ("." in text or text[0].isupper()):
         return None
-    full = defined(f"{LIBRARY}.{text}")
-    if full in entries:
-        return full
+    for full in (defined(f"{package}.{text}") for package in PACKAGES):
+        if full in entries:
+            return full
     ends = [entry for entry in entries if entry.endswith(f".{text}")]
     return ends[0] if len(ends) == 1 else None
 
@@ -160,7 +160,7 @@ def in_pages(app, doctree: nodes.document, page: str) -> None:
         line = nodes.paragraph("", "", nodes.emphasis("", "From the library:"), classes=["library"])
         for position, name in enumerate(own):
             line += nodes.Text(", " if position else " ")
-            short = nodes.literal("", name.removeprefix(f"{LIBRARY}."))
+            short = nodes.literal("", name.partition(".")[2])
             line += _link(app, page, name, entries, short)
         next(iter(doctree.findall(nodes.section))).append(line)
 

@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from IPython.display import Markdown
+
 from ssps_lib.recipes import PRESETS
 
 PLAIN = (str, int, float, bool, list, dict, type(None))  # what papermill can inject
@@ -58,3 +60,9 @@ def source(function: Callable) -> str:
         first = definition.body[0]
         del lines[first.lineno - 1 : first.end_lineno]
     return "\n".join(lines)
+
+
+def show(*functions: Callable) -> Markdown:
+    """The code of library functions, without their docstrings, as a page shows it."""
+    code = "\n\n\n".join(source(function) for function in functions)
+    return Markdown(f"```python\n{code}\n```")

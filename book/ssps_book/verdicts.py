@@ -1,17 +1,15 @@
-"""The claims of the whole paper: its evidence, ours, and a verdict from finished runs (chapter 1).
+"""The claims of the paper: its evidence, ours, and a verdict from finished runs (chapter 1).
 
-`claims` asks whether the book's main experiment meets targets that were set for it; here every
-claim of the paper is a list of *effects*, numbers that are positive where the claim is right, and
-the verdict only counts signs. Runs are read where they are at hand, and never trained.
+A claim is a list of *effects*, numbers that are positive where the claim is right. Its verdict
+follows from their intervals over the seeds. Runs are read where they are at hand, never trained.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ssps_book import grid, paper, records
-from ssps_book.claims import observed
 from ssps_lib import recipes
 from ssps_lib.analysis import mean_interval
 from ssps_lib.training import Run, RunConfig
@@ -25,6 +23,9 @@ KINDS: dict[str, Recipe] = {name: (name, {}) for name in (
 )}  # fmt: skip
 PLAIN: dict[str, Recipe] = {f"{name}, plain": (name, {"augmentation": "none"}) for name in
          ("ssl-continued", "ssps-clustering")}  # fmt: skip
+
+SEEDS = 3  # an effect needs at least
+WORDS = ("reproduced", "contradicted", "not shown", "not run")
 
 Runs = Mapping[tuple[str, str], Mapping[int, Run]]  # framework, kind -> seed -> run
 
@@ -44,6 +45,19 @@ class Effect:
     values: tuple[float, ...]
     paper: float | None = None
     unit: str = "%"
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Bounds of the 95 % interval of the mean (Student's t); infinite below `SEEDS` seeds.
+
+        >>> low, high = Effect("EER", (1.0, 2.0, 3.0)).interval
+        >>> round(low, 2), round(high, 2)
+        (-0.48, 4.48)
+        """
+        if len(self.values) < SEEDS:
+            return -np.inf, np.inf
+        mean, half = mean_interval(self.values)
+        return mean - half, mean + half
 
     def written(self) -> str:
         """Mean, interval and number of seeds, in words."""
@@ -74,8 +88,11 @@ class Verdict:
         chapter: of this book.
         effects: all of them positive, if the claim is right.
 
-    >>> Verdict("a", "Section V", 5, (Effect("b", (1.0, 2.0)), Effect("c", (-1.0,)))).verdict
-    'partly'
+    >>> surely, hardly = Effect("b", (1.0, 1.1, 1.2)), Effect("c", (-1.0, 1.0, 2.0))
+    >>> Verdict("a", "Section V", 5, (surely,)).verdict
+    'reproduced'
+    >>> Verdict("a", "Section V", 5, (surely, hardly)).verdict
+    'not shown'
     """
 
     claim: str
@@ -85,19 +102,17 @@ class Verdict:
 
     @property
     def verdict(self) -> str:
-        """Which of four words the effects deserve.
+        """Which of `WORDS` the effects deserve.
 
-        "reproduced": every effect was measured and is positive with every seed; "not at this
-        scale": no mean is positive; "not run": nothing was measured; "partly": anything else.
+        "contradicted": the interval of one lies below zero; "reproduced": those of all lie above;
+        "not run": nothing was measured; "not shown": anything else.
         """
-        measured = [effect.values for effect in self.effects if effect.values]
-        if not measured:
+        if not any(effect.values for effect in self.effects):
             return "not run"
-        whole = len(measured) == len(self.effects)
-        if whole and all(value > 0 for values in measured for value in values):
-            return "reproduced"
-        some = any(np.mean(values) > 0 for values in measured)
-        return "partly" if some else "not at this scale"
+        intervals = [effect.interval for effect in self.effects]
+        if any(high < 0 for _, high in intervals):
+            return "contradicted"
+        return "reproduced" if all(low > 0 for low, _ in intervals) else "not shown"
 
 
 def configs(preset: str, seed: int = 1717, **changes) -> dict[tuple[str, str], RunConfig]:
@@ -152,6 +167,20 @@ def decide(runs: Runs) -> list[Verdict]:
             ("Supervised positives bound SSPS", "V-C, Table III", 13, _bound),
         )
     ]
+
+
+def headline(decided: Sequence[Verdict]) -> str:
+    """What the verdicts say together, in Markdown: how many of each, then the claims by verdict.
+
+    >>> text = headline([Verdict("It works", "V", 1, (Effect("x", ()),))])
+    >>> text.splitlines()[-1]
+    '- **Not run**: It works.'
+    """
+    by_word = {word: [v.claim for v in decided if v.verdict == word] for word in WORDS}
+    counts = [f"{len(claims)} **{word}**" for word, claims in by_word.items()]
+    counts[0] = f"{len(by_word[WORDS[0]])} are **{WORDS[0]}**"
+    lines = [f"- **{w.capitalize()}**: {'; '.join(c)}." for w, c in by_word.items() if c]
+    return "\n".join([f"Of {len(decided)} claims of the paper, {', '.join(counts)}.", "", *lines])
 
 
 def _nearest(runs: Runs) -> Iterator[Effect]:
@@ -302,6 +331,13 @@ def median(shares: np.ndarray) -> float:
     """
     reached = np.concatenate([[0.0], np.cumsum(shares, dtype=float)])
     return round(float(np.interp(reached[-1] / 2, reached, BINS)), 6)
+
+
+def observed(run: Run, name: str) -> np.ndarray:
+    """The epochs at which a metric was observed, or a NaN if it never was."""
+    values = np.asarray(run.metrics.get(name, [np.nan]), float)
+    values = values[~np.isnan(values)]
+    return values if len(values) else np.array([np.nan])
 
 
 def _last(run: Run, metric: str) -> float:

@@ -5,13 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import beside
-import execute
 import nbformat
 import pytest
 import yaml
-from execute import BOOK
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+import beside
+import execute
+from execute import BOOK
 
 TEXT = """(sec-{0})=
 # {0}. A chapter

@@ -5,9 +5,10 @@ import re
 import nbformat
 import pytest
 import yaml
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
 from checks import problems
 from execute import BOOK
-from nbformat.v4 import new_code_cell, new_notebook, new_output
 from ssps_book import paper
 
 ROOT = BOOK.parent

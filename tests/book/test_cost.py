@@ -5,9 +5,9 @@ from math import prod
 import nbformat
 import pytest
 import torch
-from execute import BOOK
 from torch.utils.flop_counter import FlopCounterMode
 
+from execute import BOOK
 from ssps_lib.positives.kmeans import kmeans
 
 

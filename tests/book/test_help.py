@@ -4,8 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import execute
 import pytest
+
+import execute
 from execute import BOOK
 
 CHAPTERS = sorted(BOOK.glob("[0-9][0-9]_*.ipynb"))

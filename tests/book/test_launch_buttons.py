@@ -7,8 +7,9 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
-from execute import BOOK
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from execute import BOOK
 
 SERVICES = ("mybinder.org", "colab.research.google.com", "github.com")
 ADDRESSES = {

@@ -11,10 +11,10 @@ from dataclasses import asdict
 
 import nbformat
 import pytest
-from execute import BOOK
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from ssps_book import paper, records
 
+from execute import BOOK
+from ssps_book import paper, records
 from ssps_lib import recipes
 
 CHAPTERS = sorted(BOOK.glob("*.ipynb"))

@@ -6,8 +6,8 @@ import nbformat
 import pytest
 import torch
 import torch.nn.functional as F
-from execute import BOOK
 
+from execute import BOOK
 from ssps_lib import encoders, losses, positives
 from ssps_lib.training import RunConfig
 from ssps_lib.training.loop import Trainer

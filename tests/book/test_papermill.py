@@ -4,11 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import execute
 import nbformat
 import pytest
-from execute import BOOK
 from nbformat.v4 import new_code_cell, new_notebook
+
+import execute
+from execute import BOOK
 
 CHAPTERS = sorted(path.stem for path in BOOK.glob("*.ipynb"))
 

@@ -5,10 +5,9 @@ import subprocess
 import sys
 
 import pytest
+
 import runs
 from execute import BOOK
-from ssps_book import claims
-
 from ssps_lib import recipes, training
 
 
@@ -21,10 +20,10 @@ def home(tmp_path, monkeypatch):
 
 
 def test_plan_holds_what_chapter_5_compares():
-    wanted = [recipes.recipe("simclr", name, preset="mini") for name in claims.NEEDED]
+    wanted = [recipes.recipe("simclr", name, preset="mini") for name in runs.BOOK]
     wanted += [
-        recipes.recipe("simclr", name.split()[0], preset="mini", augmentation="none")
-        for name in claims.PLAIN
+        recipes.recipe("simclr", name, preset="mini", augmentation="none")
+        for name in runs.PLAIN
     ]
     planned = runs.plan("mini", 1)
     assert {one.config.name for one in planned} == {config.name for config in wanted}

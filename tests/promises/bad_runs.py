@@ -9,9 +9,9 @@ import pytest
 import torch
 from bad_rows import Row
 from safetensors.torch import save_file
-from ssps_book import notebook
 from torch import nn
 
+from ssps_book import notebook
 from ssps_lib import encoders, training
 from ssps_lib.encoders.checkpoints import load_encoder, save_encoder
 from ssps_lib.recipes import recipe

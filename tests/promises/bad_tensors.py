@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 from bad_rows import Row
-from ssps_book.latent import LatentCorpus
 from torch import nn
 
+from ssps_book.latent import LatentCorpus
 from ssps_lib import analysis, encoders, frameworks, losses, scorer
 from ssps_lib.augmentation import Augmentation
 from ssps_lib.corpora import Corpus, Trials

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+
 from ssps_book import explorable
 
 SPEAKERS, RECORDINGS = np.array([4, 4, 7, 7]), np.array([40, 41, 70, 70])

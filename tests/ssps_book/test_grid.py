@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from ssps_book import grid
 
+from ssps_book import grid
 from ssps_lib import recipes, training
 from ssps_lib.training import RunConfig, checkpoints, run_folder
 from ssps_lib.training.loop import Trainer

@@ -1,4 +1,5 @@
 import pytest
+
 from ssps_book import notebook
 
 KINDS = {"preset": str, "seed": int, "rate": float, "corpus": str | None}

@@ -1,8 +1,8 @@
 """Pairs that can be listened to: those that the sampler finds before and after training."""
 
 import pytest
-from ssps_book import pairs
 
+from ssps_book import pairs
 from ssps_lib import training
 from ssps_lib.training import RunConfig, checkpoints, run_folder
 from ssps_lib.training.loop import Trainer

@@ -2,8 +2,8 @@ import dataclasses
 import re
 
 import pytest
-from ssps_book import paper
 
+from ssps_book import paper
 from ssps_lib import encoders, frameworks
 
 

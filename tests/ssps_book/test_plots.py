@@ -10,8 +10,8 @@ import pytest
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.colors import to_hex, to_rgb
-from ssps_book import paper, plots
 
+from ssps_book import paper, plots
 from ssps_lib import scorer
 
 

@@ -7,8 +7,8 @@ import re
 import numpy as np
 import pytest
 import soundfile
-from ssps_book import sounds
 
+from ssps_book import sounds
 from ssps_lib.corpora import SAMPLE_RATE
 
 TONE = 0.5 * np.sin(2 * np.pi * 440 * np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE)

@@ -5,8 +5,8 @@ import csv
 import numpy as np
 import pytest
 import soundfile
-from ssps_book.speechocean762 import arrange
 
+from ssps_book.speechocean762 import arrange
 from ssps_lib.corpora import open_corpus
 
 

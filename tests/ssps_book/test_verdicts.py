@@ -5,10 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from ssps_book import grid, paper, verdicts
-from ssps_book.verdicts import Effect, Verdict, decide
+from scipy import stats
 
-from ssps_lib import recipes, training
+from ssps_book import grid, paper, records, verdicts
+from ssps_book.verdicts import Effect, Verdict, decide
+from ssps_lib import recipes
 
 PLAIN = {"ssl-continued, plain": 15.0, "ssps-clustering, plain": 8.4}
 CELLS = {grid.name(6_000, 0): 9.0, grid.name(25_000, 0): 10.0, grid.name(150_000, 1): 12.5}
@@ -84,16 +85,17 @@ def test_published_values_have_the_sign_of_their_claims():
 @pytest.mark.parametrize(
     ("values", "word"),
     [
-        (((1.0, 2.0), (0.1,)), "reproduced"),
-        (((1.0, -0.1), (0.1,)), "partly"),  # one seed is wrong
-        (((1.0,), (-2.0,)), "partly"),
-        (((1.0,), ()), "partly"),  # not all of it was measured
-        (((-1.0, -2.0), (0.0,)), "not at this scale"),
+        (((1.0, 1.1, 1.2), (3.0, 3.0, 3.0)), "reproduced"),
+        (((1.0, 1.1, 1.2), (0.1, 1.0, 2.0)), "not shown"),  # the interval holds zero
+        (((1.0, 1.1, 1.2), (3.0, 3.0)), "not shown"),  # two seeds have no say
+        (((1.0, 1.1, 1.2), ()), "not shown"),  # not all of it was measured
+        (((-1.0, -1.1, -1.2), (3.0, 3.0, 3.0)), "contradicted"),
+        (((-1.0, -1.1, -1.2), ()), "contradicted"),
         (((), ()), "not run"),
-        (((math.nan,), (math.nan,)), "not at this scale"),
+        (((math.nan,) * 3,), "not shown"),
     ],
 )
-def test_verdict_counts_signs(values, word):
+def test_verdict_follows_from_the_intervals(values, word):
     effects = tuple(Effect("x", each) for each in values)
     assert Verdict("claim", "Section", 1, effects).verdict == word
 
@@ -104,6 +106,12 @@ def test_an_effect_takes_the_seeds_that_have_all_its_runs():
     found = by_name(runs)
     assert len(found["SSPS", "SimCLR"].values) == 2
     assert len(found["SSPS-Clustering", "EER"].values) == 3
+
+
+def test_interval_is_scipy_s():
+    values = (1.0, 2.5, 3.0, 7.0)
+    wanted = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
+    assert Effect("x", values).interval == pytest.approx(wanted)
 
 
 def test_effects_in_words():
@@ -123,7 +131,7 @@ def test_runs_are_gathered_by_framework_kind_and_seed(monkeypatch):
         ),
     }
     at_hand = {config.name: config for config in wanted.values()}
-    monkeypatch.setattr(training, "load", lambda config: at_hand.get(config.name))
+    monkeypatch.setattr(records, "load", lambda config: at_hand.get(config.name))
     found = verdicts.gather("mini", 2, 7)
     assert {key: list(by_seed) for key, by_seed in found.items()} == {
         ("moco", "ssl"): [8],

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import normalized_mutual_info_score
+
 from ssps_book.latent import (
     VOXCELEB2,
     LatentCorpus,
@@ -15,7 +16,6 @@ from ssps_book.latent import (
     predict,
     sweep,
 )
-
 from ssps_lib.positives import Clustering, NearestNeighbors, SameUtterance
 from ssps_lib.positives.kmeans import kmeans
 

@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from ssps_book import latent, paper
 from ssps_book.latent import published
-
 from ssps_lib.positives import Clustering
 
 

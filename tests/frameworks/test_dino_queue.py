@@ -1,7 +1,8 @@
 import pytest
 import torch
-from ssps_book import dino_queue
 from tiny import build, views_of
+
+from ssps_book import dino_queue
 
 
 def losses(**options):
