@@ -15,14 +15,14 @@ const view = {
     }
     throw new Error("waited in vain for " + test);
   },
-  async atRest() {  // drawn as it stays: laid out, fonts loaded, no transition on its way
+  async atRest() {  // drawn as it stays: laid out, with its fonts, and every transition at its end
     const drawn = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+    const ends = (one) => one.effect.getComputedTiming().endTime !== Infinity;
     await view.document.fonts.ready;
     for (let moving = [0]; moving.length;) {
       await drawn();
-      moving = view.document.getAnimations().filter((one) => one.playState === "running"
-        && one.effect.getComputedTiming().endTime !== Infinity);
-      await Promise.allSettled(moving.map((one) => one.finished));
+      moving = view.document.getAnimations().filter(ends);
+      for (const one of moving) one.finish();
     }
   },
   async width(pixels) {
