@@ -134,8 +134,6 @@ def pack_table(
             of another plan.
         OSError: the disk is full or broken; finished shards are kept for the next call.
     """
-    if table.faults:
-        raise refused(table, table.faults + table.misplaced)
     with files.alone(folder.with_name(f"{folder.name}.lock"), f"the packing of '{folder.name}'"):
         if not is_packed(folder):  # written by another process, while this one waited
             shards = _begin(table, folder, plan, simulate)
@@ -148,7 +146,8 @@ def pack_table(
 def refused(table: Table, faults: Sequence[str], advice: str = "") -> ValueError:
     """The error that lists all faults of a corpus."""
     many = counted(len(faults), "fault")
-    return ValueError(f"corpus '{table.root}' has {many}{advice}:\n{listed(faults)}")
+    kind = f", {table.kind}," if table.kind != "folder" else ""
+    return ValueError(f"corpus '{table.root}'{kind} has {many}{advice}:\n{listed(faults)}")
 
 
 def _begin(table: Table, folder: Path, plan: str, simulate: Simulate | None) -> list[Shard]:
