@@ -152,7 +152,7 @@ def refused(table: Table, faults: Sequence[str], advice: str = "") -> ValueError
 
 def _begin(table: Table, folder: Path, plan: str, simulate: Simulate | None) -> list[Shard]:
     partial = folder.with_name(f"{folder.name}.partial")
-    (partial / "shards").mkdir(parents=True, exist_ok=True)
+    partial.mkdir(parents=True, exist_ok=True)
     note = partial / PLAN
     if not (note.exists() and note.read_text()):  # empty where the disk was full
         note.write_text(plan)
@@ -161,6 +161,7 @@ def _begin(table: Table, folder: Path, plan: str, simulate: Simulate | None) -> 
             f"'{partial}' was begun from other files or settings: "
             "delete it, or pack into another folder"
         )
+    (partial / "shards").mkdir(exist_ok=True)
     return [
         Shard(
             partial / "shards" / f"{begin // SHARD:05d}",
