@@ -42,9 +42,7 @@ ENCODINGS = {
 def test_eight_speakers_are_read_from_any_sound_encoding(case, tmp_path):
     table = table_of(tmp_path, ENCODINGS[case])
     assert table.faults == []
-    assert {entry.speaker for entry in table.entries} == {
-        "Renée", "Renèe", "José", "Josè", *"abcd",
-    }  # fmt: skip
+    assert {entry.speaker for entry in table.entries} == set(SPEAKERS)
     assert {entry.file for entry in table.entries} == {row.split(",")[0] for row in ROWS[1:]}
 
 
@@ -71,7 +69,7 @@ FAULTS = {  # content, and part of the one fault
     "a comma in a name": ((TEXT + "x.wav,Doe, Jane,r").encode(), "line 18: more fields than the 3"),
     "a blank speaker": ((TEXT + "x.wav, ,r").encode(), "line 18: one of file, speaker, recording"),
     "the folder itself": ((TEXT + "..,a,r0").encode(), "line 18: '..' lies outside"),
-    "twice, once with ./": ((TEXT + "./a/r0/u.wav,a,r0").encode(), "'a/r0/u.wav' was listed before"),
+    "twice, once with ./": ((TEXT + "./a/r0/u.wav,a,r0").encode(), "'a/r0/u.wav' was listed"),
 }  # fmt: skip
 
 
@@ -122,6 +120,7 @@ def test_trials_in_any_sound_form(content, tmp_path):
         assert pairs == [(A, A1), (A, B), (B, B1), (C, B)]
 
 
+REVERSED = f"0 {A} {A1}\n1 {A} {B}\n0 {B} {B1}\n1 {C} {B}\n"
 SENSE = {  # content, and part of a fault
     "Kaldi's form": (f"{A} {A1} target\n", "it has Kaldi's form 'fileA fileB target|nontarget'"),
     "the label last": (f"{A} {A1} 1\n", "its label comes last: put it in front"),
@@ -133,8 +132,8 @@ SENSE = {  # content, and part of a fault
     "scores": (f"1 {A} {A1} 0.73\n", "it has 4 columns"),
     "labels of -1": (f"-1 {A} {B}\n", "is not '1|0 fileA fileB'"),
     "both labels": (f"1 {A} {A1}\n0 {A} {B}\n0 {A1} {A}\n", "have label 0 here and 1 in line 1"),
-    "reversed": (SOUND.translate({48: 49, 49: 48}).replace("r1", "x").replace("r0", "r1").replace("x", "r0"), "4 of 4 labels contradict the speakers of the corpus; are they reversed?"),
-    "one wrong label": (f"{SOUND}1 {A1} {C}\n", "line 5: label 1, but the files are of speakers 'a' and 'c'"),
+    "reversed": (REVERSED, "4 of 4 labels contradict the speakers of the corpus; are they reversed?"),
+    "one wrong label": (f"{SOUND}1 {A1} {C}\n", "line 5: label 1, but the files are of"),
     "a file and itself": (f"{SOUND}1 {A} ./{A}\n", "line 5: 'a/r0/u.wav' twice"),
     "cp1252": (b"1 Jos\xe9/r0/u.wav b\n", "line 1: is no UTF-8 text"),
     "an unknown file": (f"{SOUND}0 {A} d/r0/u.wav\n", "line 5: 'd/r0/u.wav' is not in the corpus"),
