@@ -10,9 +10,8 @@ from ssps_lib.corpora import check, identity, open_corpus, read_trials
 from ssps_lib.corpora.layouts import read_table
 
 ROWS = ["file,speaker,recording"]
-ROWS += [
-    f"{s}/r{r}/u.wav,{s},r{r}" for s in ("Renée", "Renèe", "José", "Josè", *"abcd") for r in (0, 1)
-]
+SPEAKERS = ("Renée", "Renèe", "José", "Josè", *"abcd")
+ROWS += [f"{s}/r{r}/u.wav,{s},r{r}" for s in SPEAKERS for r in (0, 1)]
 TEXT = "\n".join(ROWS) + "\n"
 
 
@@ -132,7 +131,7 @@ SENSE = {  # content, and part of a fault
     "scores": (f"1 {A} {A1} 0.73\n", "it has 4 columns"),
     "labels of -1": (f"-1 {A} {B}\n", "is not '1|0 fileA fileB'"),
     "both labels": (f"1 {A} {A1}\n0 {A} {B}\n0 {A1} {A}\n", "have label 0 here and 1 in line 1"),
-    "reversed": (REVERSED, "4 of 4 labels contradict the speakers of the corpus; are they reversed?"),
+    "reversed": (REVERSED, "4 of 4 labels contradict the speakers of the corpus"),
     "one wrong label": (f"{SOUND}1 {A1} {C}\n", "line 5: label 1, but the files are of"),
     "a file and itself": (f"{SOUND}1 {A} ./{A}\n", "line 5: 'a/r0/u.wav' twice"),
     "cp1252": (b"1 Jos\xe9/r0/u.wav b\n", "line 1: is no UTF-8 text"),
