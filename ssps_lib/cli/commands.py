@@ -2,16 +2,13 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from ssps_lib import load_encoder, pretrained, scorer
 from ssps_lib.cli.files import audio_files, embed_files
-from ssps_lib.corpora import Trials
-from ssps_lib.corpora.faults import listed
-from ssps_lib.corpora.trials import parse_trials
+from ssps_lib.corpora import Trials, read_trials
 from ssps_lib.encoders import Encoder, hub
 
 
@@ -69,11 +66,8 @@ def _tell_calibration(cosine: float, given: float | None) -> tuple[float, str]:
 
 def score(arguments: argparse.Namespace) -> int:
     """`ssps score`: EER and minDCF, and the score of each trial if asked."""
-    names = _named(arguments.trials)
-    rows, faults = parse_trials(arguments.trials, names)
-    if faults:
-        raise ValueError(f"'{arguments.trials}' has {len(faults)} faults:\n{listed(faults)}")
-    trials = Trials(*rows.T)
+    trials = read_trials(arguments.trials)
+    names = trials.keys
     root = arguments.root or arguments.trials.parent
     encoder, device = _encoder(arguments)
     y = embed_files(encoder, [root / name for name in names], device)
@@ -91,14 +85,6 @@ def score(arguments: argparse.Namespace) -> int:
         f"{len(names):,} utterances, cosine)"
     )
     return 0
-
-
-def _named(path: Path) -> list[str]:
-    """The files that a trial list names, in order of appearance."""
-    if not path.is_file():
-        raise ValueError(f"'{path}' is not a file, expected a list of trials '1|0 fileA fileB'")
-    lines = (line.split() for line in path.read_text(errors="replace").splitlines())
-    return list(dict.fromkeys(name for parts in lines if len(parts) == 3 for name in parts[1:]))
 
 
 def _encoder(arguments: argparse.Namespace) -> tuple[Encoder, str]:

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from ssps_lib import scorer
 from ssps_lib.corpora import SAMPLE_RATE, Corpus
-from ssps_lib.corpora.audio import EXTENSIONS, read_audio, require_decoders, to_int16
+from ssps_lib.corpora.audio import read_audio, to_int16
 from ssps_lib.corpora.faults import listed
+from ssps_lib.corpora.walk import EXTENSIONS, walk
 from ssps_lib.encoders import Encoder
 
 MINUTES = 20.0  # of audio that are held at a time: 38 MB
@@ -28,7 +29,7 @@ def audio_files(places: Iterable[Path]) -> list[Path]:
             raise ValueError(f"'{place}' does not exist: check the path")
         inside = [place]
         if place.is_dir():
-            inside = sorted(f for f in place.rglob("*") if f.suffix.lower() in EXTENSIONS)
+            inside = [place / file for file in walk(place).files]
         if not inside:
             raise ValueError(f"'{place}' holds no audio file: expected {', '.join(EXTENSIONS)}")
         found |= dict.fromkeys(inside)
@@ -47,7 +48,6 @@ def embed_files(
     Raises:
         ValueError: all files that cannot be read, each with the reason.
     """
-    require_decoders(map(str, files))
     parts = [scorer.embed(encoder, block, device).cpu() for block in _blocks(files, minutes)]
     return torch.cat(parts)
 
@@ -57,7 +57,7 @@ def _blocks(files: Sequence[Path], minutes: float) -> Iterator[Corpus]:
     faults, keys, samples = [], [], []
     for file in files:
         try:
-            audio = to_int16(read_audio(file).samples)
+            audio = to_int16(read_audio(file))
         except ValueError as error:
             faults.append(f"'{file}' {error}")
             continue
