@@ -12,7 +12,7 @@ from ssps_lib.cli.files import audio_files, embed_files
 from ssps_lib.corpora import Trials
 from ssps_lib.corpora.faults import listed
 from ssps_lib.corpora.trials import parse_trials
-from ssps_lib.encoders import Encoder, hub
+from ssps_lib.encoders import Encoder
 
 
 def embed(arguments: argparse.Namespace) -> int:
@@ -110,6 +110,4 @@ def _encoder(arguments: argparse.Namespace) -> tuple[Encoder, str]:
     if arguments.encoder is None:
         print(f"note: the shipped encoder is used; {pretrained.NOTE}", file=sys.stderr)
         return pretrained.encoder().to(device), device
-    path = arguments.encoder
-    saved = path / hub.FILE
-    return load_encoder(saved if saved.is_file() else path).to(device), device
+    return load_encoder(arguments.encoder).to(device), device

@@ -179,7 +179,7 @@ def run_score(arguments: argparse.Namespace) -> int:
     import torch
 
     from ssps_lib import scorer
-    from ssps_lib.encoders.checkpoints import load_encoder
+    from ssps_lib.encoders import load_encoder
 
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
     encoder = load_encoder(arguments.encoder).to(device).eval()

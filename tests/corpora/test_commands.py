@@ -15,7 +15,7 @@ from ssps_lib.augmentation import read_bank
 from ssps_lib.corpora import __main__ as commands
 from ssps_lib.corpora import open_corpus, read_trials
 from ssps_lib.corpora.folder import open_folder
-from ssps_lib.encoders.checkpoints import save_encoder
+from ssps_lib.encoders import save_encoder
 from ssps_lib.noises import GENERATED
 
 

@@ -463,9 +463,6 @@ NETWORKS = {
     "a waveform in seconds": row(
         lambda: LogMel()(torch.ones(1, 2)), "has 2 samples", "its length was given in seconds"
     ),
-    "a network in a list": row(
-        lambda: encoders.build(["ecapa_tdnn"]), "encoder is ['ecapa_tdnn']", "expected one of"
-    ),
     "an objective in a list": row(
         lambda: frameworks.build(["simclr"], network()), "framework is ['simclr']", "one of ['dino'"
     ),
@@ -477,17 +474,6 @@ NETWORKS = {
     ),
     "channels that eight does not divide": row(
         lambda: encoders.build("ecapa_tdnn", channels=12), "channels is 12", "multiple of 8"
-    ),
-    "channels in words": row(
-        lambda: encoders.build("fast_resnet34", channels="16"), "channels is '16'", "multiple of 8"
-    ),
-    "a representation without dimension": row(
-        lambda: encoders.build("fast_resnet34", dim=0, channels=8), "dim is 0", "at least 1"
-    ),
-    "attention without dimension": row(
-        lambda: encoders.build("ecapa_tdnn", channels=8, attention=0),
-        "attention is 0",
-        "at least 1",
     ),
     "a waveform shorter than a kernel": row(
         lambda: encoders.build("ecapa_tdnn", channels=8)(torch.ones(1, 500)), "gives 4 frames", "5"
