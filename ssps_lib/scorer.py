@@ -312,8 +312,8 @@ def _whole(encoder, corpus: Corpus, device, budget: int) -> Iterator[tuple[np.nd
     longest = int(LONGEST * SAMPLE_RATE)
     if long := int((corpus.lengths > longest).sum()):
         warnings.warn(
-            f"{long} of {len(corpus)} utterances last more than {LONGEST:g} s: each is embedded as "
-            "the mean over equal windows of it",
+            f"{corpus.name}: {long} of {len(corpus)} last more than {LONGEST:g} s, each is taken "
+            "as the mean over equal windows of it",
             stacklevel=3,
         )
     for index in _equal_lengths(corpus.lengths, budget):

@@ -1,0 +1,66 @@
+"""`ssps check`, `pack` and `trials`: parsed arguments in, the exit status out."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from ssps_lib import corpora
+from ssps_lib.cli.output import output
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Print the report; 1 where there are faults."""
+    report = corpora.check(
+        arguments.corpus, arguments.layout, arguments.decode, noises=arguments.noises
+    )
+    print(report)
+    return int(bool(report.faults))
+
+
+def pack(arguments: argparse.Namespace) -> int:
+    """Write the packed folder, or what an earlier call left to do of it."""
+
+    def write_noises(train: corpora.Corpus, file: Path) -> None:
+        from ssps_lib.augmentation import write_bank
+        from ssps_lib.noises import folder_bank
+
+        bank = folder_bank(arguments.noises, train, most=arguments.most)
+        write_bank(bank, file)
+        kinds = ", ".join(f"{end - begin:,} of {kind}" for kind, (begin, end) in bank.kinds.items())
+        print(f"noises of 8 s: {kinds}; {len(bank.responses):,} rooms")
+
+    folder = corpora.pack(
+        arguments.corpus, arguments.out, arguments.layout,
+        noises=write_noises if arguments.noises else None,
+        workers=arguments.workers, skip_faulty=True,
+    )  # fmt: skip
+    packed = corpora.read_packed(folder)
+    print(f"{folder}: {len(packed):,} utterances, {packed.hours:,.1f} hours")
+    where = folder.name if arguments.out is None else folder
+    print(f"open it with open_corpus('{where}'), or -p corpus {where} of a chapter")
+    return 0
+
+
+def trials(arguments: argparse.Namespace) -> int:
+    """What each list asks."""
+    lists = [arguments.trials] if arguments.trials else corpora.trial_lists(arguments.corpus)
+    with output(arguments.out) as partial:
+        for name in (lists or [None])[: 1 if partial else None]:
+            splits = corpora.open_corpus(arguments.corpus, trials=name)
+            print(f"{name or 'made'}: {_asked(splits)}")
+            if partial:
+                corpora.write_trials(partial, splits.test_trials, splits.test.keys)
+    return 0
+
+
+def _asked(splits: corpora.Splits) -> str:
+    test, trials = splits.test, splits.test_trials
+    target = trials.labels == 1
+    across = test.recordings[trials.first] != test.recordings[trials.second]
+    named = np.unique([trials.first, trials.second])
+    return (
+        f"{len(trials):,} trials, {target.sum():,} of one speaker ({(target & across).sum():,} "
+        f"across recordings), {len(named):,} utterances of "
+        f"{len(np.unique(test.speakers[named])):,} speakers"
+    )
