@@ -5,43 +5,61 @@ from inspect import signature
 from pathlib import Path
 
 from ssps_lib import files
+from ssps_lib.corpora.audio import content_fault, read_audio, read_blocks, to_int16
+from ssps_lib.corpora.check import Report, check
 from ssps_lib.corpora.corpus import SAMPLE_RATE, Corpus, Splits
-from ssps_lib.corpora.packed import is_packed, read_packed, write_packed
-from ssps_lib.corpora.splits import open_packed
-from ssps_lib.corpora.trials import Trials, make_trials, read_trials
+from ssps_lib.corpora.faults import listed
+from ssps_lib.corpora.folder import open_folder, pack
+from ssps_lib.corpora.identity import identity, locate
+from ssps_lib.corpora.layouts import SUBSETS, download, read_splits
+from ssps_lib.corpora.packed import (
+    is_packed,
+    open_packed,
+    packed_lists,
+    read_packed,
+    write_packed,
+)
+from ssps_lib.corpora.trials import Trials, make_trials, read_trials, write_trials
+from ssps_lib.corpora.walk import Walk, walk
 
 __all__ = [
     "SAMPLE_RATE",
     "Corpus",
+    "Report",
     "Splits",
     "Trials",
+    "Walk",
+    "check",
+    "content_fault",
+    "identity",
+    "listed",
     "locate",
     "make_trials",
     "open_corpus",
+    "open_folder",
     "open_packed",
+    "pack",
+    "read_audio",
+    "read_blocks",
     "read_packed",
     "read_trials",
+    "to_int16",
+    "trial_lists",
+    "walk",
     "write_packed",
+    "write_trials",
 ]
 
 
-def locate(name: str) -> Path | None:
-    """The folder that `open_corpus` reads for a path or a name; None where there is none."""
-    if not isinstance(name, (str, Path)):
-        raise ValueError(f"corpus is {name!r}, expected a name or a path as text")
-    places = (Path(name), files.home() / "corpora" / name)
-    return next((place for place in places if name and place.is_dir()), None)
+def trial_lists(corpus: str | Path, layout: str | None = None) -> list[str]:
+    """Names of the test trial lists of a corpus, none where trials are made."""
+    folder = locate(corpus)
+    if folder is None:
+        raise _unknown(corpus)
+    return packed_lists(folder) if is_packed(folder) else list(read_splits(folder, layout).lists)
 
 
-def _check_options(what: str, opener: Callable, options: dict) -> None:
-    """ValueError for an option that the opener does not have."""
-    _, *known = signature(opener).parameters
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise ValueError(f"{what} has no option '{unknown[0]}'; known are {', '.join(known)}")
-
-
-def open_corpus(name: str = "simulated", device: str = "cpu", **options) -> Splits:
+def open_corpus(name: str | Path = "simulated", device: str = "cpu", **options) -> Splits:
     """Open a corpus by its name or by the path of a folder.
 
     Args:
@@ -51,7 +69,7 @@ def open_corpus(name: str = "simulated", device: str = "cpu", **options) -> Spli
             "librispeech", which is downloaded where it was not packed.
         device: where a simulated corpus is rendered.
         options: proportions of the simulated corpus (`simulated.Size`), or options of a folder
-            (`folder.open_folder`), of a packed corpus (`splits.open_packed`) or of LibriSpeech
+            (`folder.open_folder`), of a packed corpus (`packed.open_packed`) or of LibriSpeech
             (`subsets`, and those of a folder).
 
     Raises:
@@ -65,18 +83,25 @@ def open_corpus(name: str = "simulated", device: str = "cpu", **options) -> Spli
     if folder is not None and is_packed(folder):
         _check_options("a packed corpus", open_packed, options)
         return open_packed(folder, **options)
-    if folder is not None or name == "librispeech":
-        from ssps_lib.corpora.folder import open_folder
+    if folder is None and name != "librispeech":
+        raise _unknown(name)
+    _check_options("a folder of recordings", open_folder, options)
+    if folder is None:
+        options["subsets"] = tuple(options.get("subsets") or SUBSETS)
+        folder = download(files.home() / "downloads", options["subsets"])
+    return open_folder(folder, **options)
 
-        _check_options("a folder of recordings", open_folder, options)
-        subsets = options.pop("subsets", None)
-        if folder is None:
-            from ssps_lib.corpora.librispeech import SUBSETS, download
 
-            subsets = tuple(subsets or SUBSETS)
-            folder = download(files.home() / "downloads", subsets)
-        return open_folder(folder, subsets=subsets, **options)
-    raise ValueError(
-        f"corpus '{name}' is neither 'simulated', 'librispeech', a packed corpus nor an existing "
-        "folder: check the path, or pack it with `python -m ssps_lib.corpora pack FOLDER`"
+def _unknown(corpus: str | Path) -> ValueError:
+    return ValueError(
+        f"corpus '{corpus}' is neither 'simulated', 'librispeech', a packed corpus nor an existing "
+        "folder: check the path, or pack it with `ssps pack FOLDER`"
     )
+
+
+def _check_options(what: str, opener: Callable, options: dict) -> None:
+    """ValueError for an option that the opener does not have."""
+    _, *known = signature(opener).parameters
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ValueError(f"{what} has no option '{unknown[0]}'; known are {', '.join(known)}")

@@ -1,18 +1,21 @@
 """What is wrong with a folder of recordings, all of it at once, before anything is packed."""
 
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
-from ssps_lib.corpora.audio import peek, read_audio, require_decoders
+from ssps_lib.corpora.audio import SHORTEST, decode, peek
 from ssps_lib.corpora.corpus import SAMPLE_RATE
-from ssps_lib.corpora.sources import layout_of, read_splits
-from ssps_lib.corpora.table import Table, missing_trials
-from ssps_lib.corpora.workers import DIED, in_order, workers_for
-
-BATCH = 512  # files that a worker looks at between two reports
+from ssps_lib.corpora.faults import counted
+from ssps_lib.corpora.layouts import read_splits
+from ssps_lib.corpora.packed import is_packed, read_packed, verify
+from ssps_lib.corpora.packer import in_order
+from ssps_lib.corpora.splits import missing_trials
+from ssps_lib.corpora.table import Table
+from ssps_lib.corpora.walk import walk
 
 
 @dataclass
@@ -20,84 +23,104 @@ class Report:
     """What a check found.
 
     Attributes:
-        layout: "folder", "voxceleb" or "librispeech".
-        table: utterances, splits, trial lists, and differences from what was expected (`notes`).
+        title: what there is, in one line.
         faults: everything that has to be mended or left out, with file and line.
-        resampled, mixed: files of another rate, or with several channels, which are converted.
+        notes: differences from what was expected that are not in the way.
     """
 
-    layout: str
-    table: Table
+    title: str
     faults: list[str] = field(default_factory=list)
-    resampled: int = 0
-    mixed: int = 0
+    notes: list[str] = field(default_factory=list)
 
-    def lines(self) -> list[str]:
-        """The report as text."""
-        table = self.table
-        bounds = table.bounds() if all(entry.split for entry in table.entries) else {}
-        counts = [f"{bounds[split][1] - bounds[split][0]:,} {split}" for split in bounds]
-        speakers = len({entry.speaker for entry in table.entries})
-        recordings = len({(entry.speaker, entry.recording) for entry in table.entries})
-        lines = [
-            f"{table.root}: {self.layout}, {len(table.entries):,} utterances of {speakers:,} "
-            f"speakers in {recordings:,} recordings" + f" ({', '.join(counts)})" * bool(counts)
-        ]
-        lines += [f"trials {name}: {len(rows):,}" for name, rows in table.lists.items()]
-        lines += [f"difference: {note}" for note in table.notes]
-        if self.resampled:
-            lines.append(f"{self.resampled:,} files will be resampled to {SAMPLE_RATE} Hz")
-        if self.mixed:
-            lines.append(f"{self.mixed:,} files will be mixed down to one channel")
+    def __str__(self) -> str:
+        """
+        >>> print(Report("a: folder", ["1.wav: is empty"], ["2 trials repeated"]))
+        a: folder
+        note: 2 trials repeated
+        fault: 1.wav: is empty
+        1 fault
+        """
+        lines = [self.title, *(f"note: {note}" for note in self.notes)]
         lines += [f"fault: {fault}" for fault in self.faults]
-        return [*lines, f"{len(self.faults):,} faults"]
+        return "\n".join([*lines, counted(len(self.faults), "fault")])
 
 
-def check(root: Path, decode: bool = False, workers: int | None = None) -> Report:
-    """Look at every list and every file of a corpus.
+def check(
+    root: str | Path,
+    layout: str | None = None,
+    decode: bool = False,
+    noises: Sequence[str | Path] | None = None,
+) -> Report:
+    """Look at every list and every file of a corpus; of a packed one, at its checksums.
 
     Args:
+        layout: "folder", "voxceleb" or "librispeech"; None to tell by the names in the folder.
         decode: decode all audio; otherwise only headers are read.
-        workers: processes; by default as many as pay, at most one for each core.
+        noises: folders of noises and rooms, whose files are looked at as well.
 
     Raises:
-        ValueError: a missing root, a tree without audio, a decoder that is missing.
-        OSError: a process died.
+        ValueError: a missing root, a tree without audio.
+        RefusedError: AAC, and nothing here that decodes it.
     """
-    table = read_splits(Path(root))
-    report = Report(layout_of(Path(root)), table, [*table.faults, *table.misplaced])
-    report.faults += [] if table.faults else missing_trials(table)
-    files = [entry.file for entry in table.entries]
-    if decode:
-        require_decoders(files)
-    batches = [(table.root, files[b : b + BATCH], decode) for b in range(0, len(files), BATCH)]
-    seen = in_order(_look, batches, workers_for(len(batches), workers))
-    with tqdm(total=len(files), desc=f"checking {table.root.name}", disable=None) as progress:
-        try:
-            for (_, batch, _), (faults, resampled, mixed) in zip(batches, seen, strict=True):
-                report.faults += faults
-                report.resampled += resampled
-                report.mixed += mixed
-                progress.update(len(batch))
-        except BrokenProcessPool as error:
-            raise OSError(f"the check stopped: {DIED}; give it fewer workers") from error
+    root = Path(root)
+    if is_packed(root):
+        packed = read_packed(root)
+        title = f"{root}: packed, {counted(len(packed), 'utterance')}, {packed.hours:,.1f} hours"
+        report = Report(title, list(verify(root)))
+    else:
+        table = read_splits(root, layout)
+        report = Report(_title(table), [*table.faults, *table.misplaced], list(table.notes))
+        report.notes[:0] = [f"trials {x}: {len(rows):,}" for x, rows in table.lists.items()]
+        report.faults += [] if table.faults else missing_trials(table)
+        _look(report, table.root, [entry.file for entry in table.entries], decode)
+    for folder in map(Path, noises or ()):
+        found = walk(folder)
+        report.faults += found.faults
+        report.notes.append(f"noises {folder}: {counted(len(found.files), 'file')}")
+        report.notes += [text] if (text := str(found)) else []
+        _look(report, folder, found.files, decode, speech=False)
     return report
 
 
-def _look(batch: tuple[Path, list[str], bool]) -> tuple[list[str], int, int]:
-    """Faults of some files, and how many of them are to be resampled and mixed down."""
-    root, files, decode = batch
-    faults, resampled, mixed = [], 0, 0
-    for file in files:
-        try:
-            if decode:
-                audio = read_audio(root / file)
-                rate, channels = audio.rate, audio.channels
-            else:
-                rate, channels = peek(root / file)
-        except ValueError as error:
-            faults.append(f"{file}: {error}")
+def _title(table: Table) -> str:
+    speakers = len({entry.speaker for entry in table.entries})
+    recordings = len({(entry.speaker, entry.recording) for entry in table.entries})
+    counts = ""
+    if table.entries and all(entry.split for entry in table.entries):
+        sizes = ((split, end - begin) for split, (begin, end) in table.bounds().items())
+        counts = f" ({', '.join(f'{size:,} {split}' for split, size in sizes)})"
+    return (
+        f"{table.root}: {table.layout}, {counted(len(table.entries), 'utterance')} of "
+        f"{counted(speakers, 'speaker')} in {counted(recordings, 'recording')}{counts}"
+    )
+
+
+def _look(
+    report: Report, root: Path, files: Sequence[str], whole: bool, speech: bool = True
+) -> None:
+    """Add the faults of some files, and how many of them are to be resampled and mixed down."""
+    resampled = mixed = 0
+    look = partial(_rate_and_channels, root, whole, speech)
+    seen = in_order(look, files)
+    for found in tqdm(seen, f"checking {root.name}", len(files), disable=None):
+        if isinstance(found, str):
+            report.faults.append(found)
             continue
-        resampled += rate != SAMPLE_RATE
-        mixed += channels > 1
-    return faults, resampled, mixed
+        resampled += found[0] != SAMPLE_RATE
+        mixed += found[1] > 1
+    if resampled:
+        report.notes.append(f"{counted(resampled, 'file')} will be resampled to {SAMPLE_RATE} Hz")
+    if mixed:
+        report.notes.append(f"{counted(mixed, 'file')} will be mixed down to one channel")
+
+
+def _rate_and_channels(root: Path, whole: bool, speech: bool, file: str) -> tuple[int, int] | str:
+    """Rate in Hz and channels of a file, or its fault."""
+    shortest = SHORTEST if speech else 0.0
+    try:
+        if not whole:
+            return peek(root / file, shortest)
+        audio = decode(root / file, shortest, speech)
+    except ValueError as error:
+        return f"{file}: {error}"
+    return audio.rate, audio.channels

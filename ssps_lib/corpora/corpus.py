@@ -1,17 +1,49 @@
 """A corpus: utterances with speaker and recording labels, read at random by training index."""
 
 import hashlib
-from collections.abc import Iterable
+import zlib
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from ssps_lib.corpora.shards import Shards
 from ssps_lib.corpora.trials import Trials
 
 SAMPLE_RATE = 16_000
+
+
+class Shards:
+    """Arrays (n_k,) of one type, memory maps, that stand for their concatenation (sum n_k,).
+
+    A slice within one of them is that array's slice; a longer one is again `Shards`, so that
+    nothing is read before it is needed. An utterance lies within one shard.
+
+    >>> both = Shards([np.arange(3), np.arange(3, 7)])
+    >>> both[3:5], np.asarray(both[1:6]), len(both)
+    (array([3, 4]), array([1, 2, 3, 4, 5]), 7)
+    """
+
+    def __init__(self, parts: Sequence[np.ndarray]) -> None:
+        self.parts = list(parts)
+        self.starts = [0, *np.cumsum([len(part) for part in self.parts]).tolist()]
+
+    def __len__(self) -> int:
+        return self.starts[-1]
+
+    def __getitem__(self, rows: slice) -> "np.ndarray | Shards":
+        begin, end, _ = rows.indices(len(self))
+        first = min(bisect_right(self.starts, begin), len(self.parts)) - 1
+        if end <= self.starts[first + 1]:
+            return self.parts[first][begin - self.starts[first] : end - self.starts[first]]
+        last = bisect_right(self.starts, end - 1)
+        pairs = zip(self.parts[first:last], self.starts[first:last], strict=True)
+        return Shards([part[max(0, begin - start) : end - start] for part, start in pairs])
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.asarray(np.concatenate(self.parts), dtype)
 
 
 @dataclass
@@ -27,6 +59,7 @@ class Corpus:
         offsets: (N + 1,) int64, utterance i is `samples[offsets[i]:offsets[i + 1]]`.
         speakers, recordings: (N,) int64 labels from 0, recordings distinct between speakers.
         keys: N names `<speaker>/<recording>/<utterance>`.
+        checksums: (N,) uint32, CRC-32 of each utterance's samples, if they were stored.
     """
 
     name: str
@@ -35,6 +68,7 @@ class Corpus:
     speakers: np.ndarray
     recordings: np.ndarray
     keys: np.ndarray
+    checksums: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.speakers)
@@ -51,8 +85,12 @@ class Corpus:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Twelve hexadecimal digits of the names and lengths, by which a resumed run knows it."""
+        """Twelve hexadecimal digits of names, lengths and samples: a resumed run knows them."""
+        checksums = self.checksums
+        if checksums is None:
+            checksums = np.array([checksum(self.audio(i)) for i in range(len(self))], np.uint32)
         digest = hashlib.sha256(self.lengths.astype("<i8").tobytes())
+        digest.update(checksums.astype("<u4").tobytes())
         digest.update("\n".join(map(str, self.keys)).encode())
         return digest.hexdigest()[:12]
 
@@ -62,8 +100,8 @@ class Corpus:
         Raises:
             ValueError: no training index of this corpus, which a negative number is not either.
         """
-        if not (isinstance(index, (int, np.integer)) and 0 <= index < len(self)):
-            self._checked(np.asarray([index]))
+        if not 0 <= index < len(self):
+            self._check([index])
         return np.asarray(self.samples[self.offsets[index] : self.offsets[index + 1]])
 
     def crops(
@@ -74,69 +112,34 @@ class Corpus:
         `uniform` (B,) in [0, 1) places the crop; an utterance shorter than the crop is repeated.
 
         Raises:
-            ValueError: an index that the corpus does not have, a place outside [0, 1), no sample,
-                `out` of another shape or type.
+            ValueError: an index that the corpus does not have.
         """
-        index, uniform = self._checked(index), np.asarray(uniform)
-        if uniform.shape != index.shape or not ((uniform >= 0) & (uniform < 1)).all():
-            span = f"{uniform.min()} to {uniform.max()}" if uniform.size else "none"
-            raise ValueError(
-                f"places of crops have shape {uniform.shape} and lie from {span}, one in [0, 1) "
-                f"for each of {len(index)} utterances is needed"
-            )
-        if not isinstance(samples, (int, np.integer)) or samples < 1:
-            raise ValueError(f"a crop of {samples!r} samples was asked for, at least 1 is needed")
+        self._check(index)
         out = np.empty((len(index), samples), np.int16) if out is None else out
-        if out.shape != (len(index), samples) or out.dtype != np.int16:
-            raise ValueError(
-                f"crops were to be written to {out.dtype} of shape {out.shape}, expected int16 of "
-                f"shape {(len(index), samples)}"
-            )
-        for row, (i, u) in enumerate(zip(index, uniform, strict=True)):
+        for row, i, u in zip(out, index, uniform, strict=True):
             begin, end = self.offsets[i], self.offsets[i + 1]
             if end - begin >= samples:
                 start = begin + int(u * (end - begin - samples + 1))
-                out[row] = self.samples[start : start + samples]
+                row[:] = self.samples[start : start + samples]
             else:
-                out[row] = np.resize(self.samples[begin:end], samples)
+                row[:] = np.resize(self.samples[begin:end], samples)
         return out
 
-    def _checked(self, index: np.ndarray) -> np.ndarray:
-        """The training indices (B,), which numpy would count from the end where negative."""
-        index = np.asarray(index)
-        if index.ndim != 1 or not (np.issubdtype(index.dtype, np.integer) or index.size == 0):
+    def _check(self, index: np.ndarray | Sequence[int]) -> None:
+        """ValueError for what numpy would count from the end where negative."""
+        if len(index) and not 0 <= np.min(index) <= np.max(index) < len(self):
             raise ValueError(
-                f"training indices are {index.dtype} of shape {index.shape}, expected whole "
-                "numbers of shape (B,)"
+                f"training indices from {np.min(index)} to {np.max(index)} were asked of the "
+                f"corpus '{self.name}', they must lie in [0, {len(self)}): do they belong to "
+                "another corpus?"
             )
-        if index.size and not (index.min() >= 0 and index.max() < len(self)):
-            raise ValueError(
-                f"training indices from {index.min()} to {index.max()} were asked of the corpus "
-                f"'{self.name}', they must lie in [0, {len(self)}): do they belong to another "
-                "corpus?"
-            )
-        return index
 
     def part(self, begin: int, end: int, name: str) -> "Corpus":
-        """Utterances `begin` to `end` without copying their audio, with labels from 0.
-
-        Raises:
-            ValueError: no such range of utterances.
-        """
-        if not 0 <= begin < end <= len(self):
-            raise ValueError(
-                f"utterances {begin} to {end} were asked of the corpus '{self.name}', which has "
-                f"{len(self)}: expected 0 <= begin < end <= {len(self)}"
-            )
+        """Utterances `begin` to `end` without copying their audio, with labels from 0."""
         offsets = self.offsets[begin : end + 1]
-        return Corpus(
-            name,
-            self.samples[offsets[0] : offsets[-1]],
-            offsets - offsets[0],
-            np.unique(self.speakers[begin:end], return_inverse=True)[1],
-            np.unique(self.recordings[begin:end], return_inverse=True)[1],
-            self.keys[begin:end],
-        )
+        rows = slice(begin, end)
+        samples = self.samples[offsets[0] : offsets[-1]]
+        return self._selected(rows, name, samples, offsets - offsets[0])
 
     def subset(self, index: np.ndarray, name: str | None = None) -> "Corpus":
         """The utterances of `index` as a corpus of its own (audio is copied into memory).
@@ -144,19 +147,24 @@ class Corpus:
         Raises:
             ValueError: no utterance, or an index that the corpus does not have.
         """
-        index = self._checked(index)
+        index = np.asarray(index)
         if len(index) == 0:
             raise ValueError(
                 f"no utterance was chosen of the corpus '{self.name}', at least 1 is needed"
             )
-        lengths = self.lengths[index]
+        samples = np.concatenate([self.audio(i) for i in index])
+        offsets = np.concatenate([[0], np.cumsum(self.lengths[index])])
+        return self._selected(index, name or self.name, samples, offsets)
+
+    def _selected(self, rows, name: str, samples, offsets: np.ndarray) -> "Corpus":
         return Corpus(
-            name or self.name,
-            np.concatenate([self.audio(i) for i in index]),
-            np.concatenate([[0], np.cumsum(lengths)]),
-            np.unique(self.speakers[index], return_inverse=True)[1],
-            np.unique(self.recordings[index], return_inverse=True)[1],
-            self.keys[index],
+            name,
+            samples,
+            offsets,
+            np.unique(self.speakers[rows], return_inverse=True)[1],
+            np.unique(self.recordings[rows], return_inverse=True)[1],
+            self.keys[rows],
+            None if self.checksums is None else self.checksums[rows],
         )
 
 
@@ -171,6 +179,11 @@ class Splits:
     dev_trials: Trials
     test_trials: Trials
     bank: Path | None = None  # noises and rooms that belong to the corpus, None to generate them
+
+
+def checksum(samples: np.ndarray) -> int:
+    """CRC-32 of samples (T,) int16."""
+    return zlib.crc32(np.ascontiguousarray(samples).astype("<i2", copy=False))
 
 
 def labels(names: Iterable[str]) -> np.ndarray:

@@ -17,3 +17,11 @@ def listed(faults: Sequence[str], limit: int = LIMIT) -> str:
     if len(faults) > limit:
         lines.append(f"and {len(faults) - limit} more")
     return "\n".join(f"  {line}" for line in lines)
+
+
+def counted(number: int, what: str) -> str:
+    """
+    >>> counted(1, "fault"), counted(2_000, "fault"), counted(0, "file")
+    ('1 fault', '2,000 faults', '0 files')
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

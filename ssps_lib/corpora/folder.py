@@ -1,29 +1,28 @@
-"""A folder of recordings as a corpus: any `<speaker>/<recording>/<utterance>` tree of audio files.
-
-The folder is read once and packed as int16 in the cache; from then on it opens in seconds. Book
-chapter on real speech.
-"""
+"""A folder of recordings as a corpus: packed once as int16, from then on it opens in seconds."""
 
 import hashlib
 import shutil
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from ssps_lib import files
-from ssps_lib.corpora.corpus import Splits
-from ssps_lib.corpora.faults import listed
-from ssps_lib.corpora.librispeech import read_librispeech
-from ssps_lib.corpora.packed import read_packed
-from ssps_lib.corpora.packer import kept_trials, pack
-from ssps_lib.corpora.sources import read_source
-from ssps_lib.corpora.splits import make_splits
-from ssps_lib.corpora.table import Table, cut_blocks, decide_splits, in_order, missing_trials
+from ssps_lib.corpora.corpus import Corpus, Splits
+from ssps_lib.corpora.faults import counted
+from ssps_lib.corpora.identity import content_of
+from ssps_lib.corpora.layouts import read_splits, read_table
+from ssps_lib.corpora.packed import is_packed, open_packed, read_packed, with_bank
+from ssps_lib.corpora.packer import PLAN, SKIPPED, kept_trials, pack_table, refused
+from ssps_lib.corpora.splits import cut_blocks, decide_splits, make_splits, missing_trials
+from ssps_lib.corpora.table import Table
 
-VERSION = 1  # of the packing: raise it when the same files give other samples
+VERSION = 2  # of the packing: raise it when the same files give other samples
+SESSIONS = ("as-is", "simulated")
 
 
 def open_folder(
     path: str | Path,
+    layout: str | None = None,
     sessions: str = "as-is",
     blocks: int | None = None,
     channel: float = 1.0,
@@ -42,7 +41,8 @@ def open_folder(
     the test trials. Development speakers always come from the training speakers.
 
     Args:
-        path: the folder; audio is wav, flac, ogg, mp3 or m4a, of any rate and number of channels.
+        path: the folder; audio of the kinds of `walk.EXTENSIONS`, of any rate and channels.
+        layout: "folder", "voxceleb" or "librispeech"; None to tell by the names in the folder.
         sessions: "as-is", or "simulated": every recording passes one simulated channel.
         blocks: cut the utterances of each speaker into so many recordings. Recordings then differ
             from those of `trials.txt`, and trials are made across the new ones.
@@ -51,59 +51,134 @@ def open_folder(
         dev_share: share of the speakers held out for each of development and test.
         trials: name of the test trial list where there are several ("O", "E", "H").
         subsets: which parts of LibriSpeech, by default all that are there.
-        workers: processes that pack; by default as many as pay, at most one for each core.
+        workers: threads that pack, by default one for each core.
 
     Raises:
         ValueError: everything that is wrong with the folder, all at once: missing root, no audio,
-            wrong depth, files that are missing, empty, unreadable, truncated or shorter than half
-            a second, faults of the lists with their lines, too few speakers, held-out speakers
-            without trials. Nothing is left on the disk then.
+            wrong depth, files that are missing, unreadable, truncated, too short or no speech,
+            faults of the lists with their lines, too few speakers, held-out speakers without
+            trials. Nothing is left on the disk then.
     """
-    _check_options(path, blocks, seed, dev_share, workers)
-    if sessions not in ("as-is", "simulated"):
-        raise ValueError(f"sessions '{sessions}' is unknown; choose 'as-is' or 'simulated'")
-    table = read_source(Path(path)) if subsets is None else read_librispeech(Path(path), subsets)
+    _check_options(sessions, seed, dev_share, workers)
+    table = read_table(Path(path), layout, subsets)
     if blocks is not None:
         table.entries, table.lists = cut_blocks(table.entries, blocks), {}
-    if table.decided:
-        table.entries = in_order(table.entries)
-    else:
+    if not table.decided:
         decide_splits(table, dev_share)
-    if trials is not None and trials not in table.lists:
-        known = ", ".join(table.lists) or "made trials"
-        raise ValueError(f"'{path}' has no trial list '{trials}', only {known}")
-    simulate = None
-    settings: list[float] = [VERSION, skip_faulty]
+    if blocks is not None:
+        table.lists = {}
+    if trials is not None:
+        if trials not in table.lists and not table.faults:
+            known = ", ".join(table.lists) or "made trials"
+            raise ValueError(f"'{path}' has no trial list '{trials}', only {known}")
+        table.lists = {name: rows for name, rows in table.lists.items() if name == trials}
+    simulate, settings = None, [VERSION]
     if sessions == "simulated":
         from ssps_lib.corpora import simulated
         from ssps_lib.corpora.sessions import Sessions
 
-        simulate = Sessions(channel, seed)
-        settings += [simulated.VERSION, channel, seed]
-    if blocks is not None:
-        table.lists = {}
-    elif trials is not None:
-        table.lists = {trials: table.lists[trials]}
+        simulate, settings = Sessions(channel, seed), [VERSION, simulated.VERSION, channel, seed]
     require_trials(table)
-    name = table.root.resolve().name
-    plan = digest(table, settings)
-    packing = {"plan": plan, "simulate": simulate, "skip_faulty": skip_faulty, "workers": workers}
-    folder = files.home() / "corpora" / f"{name}-{plan}"
-    return open_table(table, name, folder, seed, **packing)
+    folder = _place(table, plan := digest(table, settings))
+    fresh = not is_packed(folder)
+    if fresh:
+        pack_table(table, folder, _name(table), plan, simulate, skip_faulty, workers)
+    elif table.faults:
+        raise refused(table, table.faults)
+    elif not skip_faulty and (skipped := (folder / SKIPPED).read_text(encoding="utf-8")):
+        advice = "; skip_faulty=True leaves faulty files out"
+        raise refused(table, skipped.splitlines(), advice)
+    try:
+        return _open(table, folder, seed)
+    except ValueError:
+        if fresh:  # so many files were left out that nothing can be scored
+            shutil.rmtree(folder)
+        raise
 
 
-def _check_options(path: object, blocks: object, seed: object, share: object, workers: object):
-    """ValueError for an option of another type, before the folder is read."""
-    if not isinstance(path, (str, Path)):
-        raise ValueError(f"the folder is {path!r}, expected a path as text or pathlib.Path")
-    whole = {"blocks": blocks, "seed": seed, "workers": workers}
-    for name, value in whole.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-            raise ValueError(f"{name} is {value!r}, a whole number is needed")
-        if name == "seed" and value is not None and value < 0:
-            raise ValueError(f"seed is {value}, at least 0 is needed to draw sessions and trials")
+def pack(
+    root: str | Path,
+    out: str | Path | None = None,
+    layout: str | None = None,
+    noises: Callable[[Corpus, Path], None] | None = None,
+    workers: int | None = None,
+    skip_faulty: bool = False,
+) -> Path:
+    """Pack a folder under a name by which `open_corpus` finds it; interrupted, it goes on.
+
+    What `open_folder` has packed of the same files is taken over, and the other way round. The
+    result needs 32 kB for each second of audio, and opens without the original files.
+
+    Args:
+        out: the folder to write, by default in the home folder under the name of the corpus.
+        layout: "folder", "voxceleb" or "librispeech"; None to tell by the names in the folder.
+        noises: writes noises and rooms for training utterances to a file, which belongs to the
+            corpus from then on: `noises(train, file)`.
+        skip_faulty: leave faulty files out, with a warning and a list in `skipped.txt`.
+
+    Returns:
+        The packed folder.
+
+    Raises:
+        ValueError: as `open_folder`; `out` exists and is something else.
+    """
+    table = read_splits(Path(root), layout)
+    plan, name = digest(table, [VERSION]), _name(table)
+    folder = Path(out) if out is not None else files.home() / "corpora" / name
+    if folder.exists() and not is_packed(folder):
+        raise ValueError(f"'{folder}' exists and is not a packed corpus: choose another --out")
+    require_trials(table)
+    if is_packed(folder):
+        note = folder / PLAN
+        if note.is_file() and note.read_text() != plan:
+            raise ValueError(
+                f"'{folder}' was packed from other files, or some have changed since: delete it "
+                "to pack again, or choose another --out"
+            )
+    elif out is None and is_packed(opened := _place(table, plan)):
+        opened.rename(folder)
+    else:
+        source = content_of(table.root)
+        pack_table(table, folder, name, plan, None, skip_faulty, workers, source=source)
+    if noises is not None:
+        noises(open_packed(folder).train, folder / "bank.safetensors")
+    return folder
+
+
+def _name(table: Table) -> str:
+    return table.root.resolve().name if table.layout == "folder" else table.layout
+
+
+def _place(table: Table, plan: str) -> Path:
+    """Where a folder is packed: under the name that `pack` gave it, or beside it."""
+    named = files.home() / "corpora" / _name(table)
+    note = named / PLAN
+    same = is_packed(named) and note.is_file() and note.read_text() == plan
+    return named if same else named.with_name(f"{named.name}-{plan}")
+
+
+def _open(table: Table, folder: Path, seed: int) -> Splits:
+    packed = read_packed(folder)
+    kept = {str(key) for key in packed.keys}
+    sound = Table(table.root, entries=[entry for entry in table.entries if entry.key in kept])
+    rows = next(iter(kept_trials(table, packed.keys).values()), None)
+    if rows is not None and (lost := len(next(iter(table.lists.values()))) - len(rows)):
+        warnings.warn(
+            f"{counted(lost, 'trial')} of '{table.root}' left out, as the files are", stacklevel=3
+        )
+    return with_bank(make_splits(packed, sound.bounds(), rows, seed), folder)
+
+
+def _check_options(sessions: str, seed: object, share: object, workers: object) -> None:
+    """ValueError for an option of another kind, before the folder is read."""
+    if sessions not in SESSIONS:
+        raise ValueError(f"sessions is '{sessions}', expected one of {', '.join(SESSIONS)}")
+    if isinstance(seed, bool) or not (isinstance(seed, int) and seed >= 0):
+        raise ValueError(f"seed is {seed!r}, a whole number from 0 on is needed")
     if not (isinstance(share, (int, float)) and 0 < share <= 0.4):
         raise ValueError(f"dev_share is {share!r}, a share above 0 and up to 0.4 is needed")
+    if workers is not None and not (isinstance(workers, int) and workers >= 1):
+        raise ValueError(f"workers is {workers!r}, at least 1 is needed")
 
 
 def require_trials(table: Table) -> None:
@@ -113,35 +188,7 @@ def require_trials(table: Table) -> None:
     """
     faults = [] if table.faults else missing_trials(table)
     if faults:
-        raise ValueError(f"corpus '{table.root}' has {len(faults)} faults:\n{listed(faults)}")
-
-
-def open_table(table: Table, name: str, folder: Path, seed: int, **packing) -> Splits:
-    """Pack what a table names into `folder`, unless that was done before, and open it.
-
-    Where so many files are left out that nothing can be scored, the pack is removed again.
-    """
-    fresh = not folder.exists()
-    if fresh:
-        pack(table, folder, name, **packing)
-    elif table.faults:
-        raise ValueError(
-            f"corpus '{table.root}' has {len(table.faults)} faults:\n{listed(table.faults)}"
-        )
-    packed = read_packed(folder)
-    kept = {str(key) for key in packed.keys}
-    sound = Table(table.root, [entry for entry in table.entries if entry.key in kept])
-    rows = next(iter(kept_trials(table, packed.keys).values()), None)
-    if rows is not None and (lost := len(next(iter(table.lists.values()))) - len(rows)):
-        warnings.warn(
-            f"{lost} trials of '{table.root}' name files that were left out", stacklevel=3
-        )
-    try:
-        return make_splits(packed, sound.bounds(), rows, seed)
-    except ValueError:
-        if fresh:
-            shutil.rmtree(folder)
-        raise
+        raise refused(table, faults)
 
 
 def digest(table: Table, settings: list) -> str:

@@ -1,23 +1,22 @@
 """Packed corpora: int16 samples in one file or in shards, opened without reading the audio.
 
-A packed folder holds `corpus.json`, `keys.npy`, `lengths.npy` and the samples: `audio.int16`, or
-`shards/00000.int16`, ... with their checksums. What `packer` wrote also knows its labels, splits
-and trial lists, so that nothing has to be looked up elsewhere.
+A packed folder holds `corpus.json`, `keys.npy`, `lengths.npy`, `labels.npy`, `checksums.npy` and
+the samples: `audio.int16`, or `shards/00000.int16`, ... What `packer` wrote also knows its splits
+and trial lists (`trials/*.npy`), so that nothing has to be looked up elsewhere.
 """
 
 import json
 import os
 import shutil
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ssps_lib.corpora.corpus import Corpus, labels
-from ssps_lib.corpora.shards import Shards
+from ssps_lib.corpora.corpus import Corpus, Shards, Splits, checksum, labels
+from ssps_lib.corpora.splits import make_splits
 
-CHUNK = 2**22  # bytes that a checksum reads at a time
+AGAIN = "delete the folder and pack the corpus again"
 
 
 def is_packed(folder: Path) -> bool:
@@ -32,45 +31,54 @@ def write_packed(
 
     The folder appears under its name only when it is complete, so an interrupted or failed write
     leaves nothing that could be mistaken for a corpus.
+
+    Raises:
+        ValueError: not one utterance, in int16, for each key.
     """
     folder = Path(folder)
-    if not keys or len(set(keys)) != len(keys) or any(key.count("/") < 2 for key in keys):
-        raise ValueError(
-            f"the {len(keys)} keys of '{name}' must be different names "
-            "<speaker>/<recording>/<utterance>, at least one"
-        )
     partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
     partial.mkdir(parents=True, exist_ok=True)
     try:
-        lengths = write_samples(partial / "audio.int16", (x for batch in batches for x in batch))
+        utterances = (x for batch in batches for x in batch)
+        lengths, checksums = write_samples(partial / "audio.int16", utterances)
         if len(lengths) != len(keys):
             raise ValueError(f"{len(lengths)} utterances were given for {len(keys)} keys")
-        write_index(partial, name, keys, lengths)
+        write_index(partial, name, keys, lengths, checksums)
         move_finished(partial, folder)
-    except BaseException:
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
-        raise
     return read_packed(folder)
 
 
-def write_samples(path: Path, utterances: Iterable[np.ndarray]) -> list[int]:
-    """Write utterances one after the other; returns their lengths in samples."""
-    lengths = []
+def write_samples(path: Path, utterances: Iterable[np.ndarray]) -> tuple[list[int], list[int]]:
+    """Write utterances one after the other; returns lengths in samples, and checksums."""
+    lengths, checksums = [], []
     with open(path, "wb") as file:
         for audio in utterances:
-            if audio.ndim != 1 or audio.dtype != np.int16:
-                raise ValueError(
-                    f"samples are {audio.dtype} of shape {audio.shape}, expected int16 of shape "
-                    "(T,): use to_int16"
-                )
+            if audio.dtype != np.int16:
+                raise ValueError(f"samples are {audio.dtype}, expected int16: use to_int16")
             lengths.append(len(audio))
+            checksums.append(checksum(audio))
             file.write(np.ascontiguousarray(audio).tobytes())
-    return lengths
+        file.flush()
+        os.fsync(file.fileno())
+    return lengths, checksums
 
 
-def write_index(folder: Path, name: str, keys: list[str], lengths: list[int], **more) -> None:
-    """Write names and lengths of a packed folder; `more` is added to its `corpus.json`."""
+def write_index(
+    folder: Path,
+    name: str,
+    keys: Sequence[str],
+    lengths: Sequence[int],
+    checksums: Sequence[int],
+    **more,
+) -> None:
+    """Write what makes samples a corpus; `more` is added to its `corpus.json`."""
+    speakers = labels(key.split("/")[0] for key in keys)
+    recordings = labels("/".join(key.split("/")[:2]) for key in keys)
+    np.save(folder / "labels.npy", np.stack([speakers, recordings]))
     np.save(folder / "lengths.npy", np.asarray(lengths, np.int64))
+    np.save(folder / "checksums.npy", np.asarray(checksums, np.uint32))
     np.save(folder / "keys.npy", np.asarray(keys, np.str_))
     values = {"name": name, "utterances": len(keys), **more}
     (folder / "corpus.json").write_text(json.dumps(values))
@@ -83,47 +91,34 @@ def move_finished(partial: Path, folder: Path) -> None:
     except OSError:
         if not folder.exists():
             raise
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def read_packed(folder: Path) -> Corpus:
     """Open a packed corpus without reading its audio.
-
-    Where the folder stores no labels, they follow from the keys.
 
     Raises:
         ValueError: no packed corpus; files that are missing or damaged; samples of another size
             than was written.
     """
     folder = Path(folder)
-    read_info(folder)
+    name = read_info(folder)["name"]
     try:
-        return _read_packed(folder)
-    except (OSError, EOFError) as error:
-        raise ValueError(
-            f"'{folder}' is damaged ({error}): delete the folder and pack the corpus again"
-        ) from error
-
-
-def _read_packed(folder: Path) -> Corpus:
-    keys = np.load(folder / "keys.npy", mmap_mode="r")
-    offsets = np.concatenate([[0], np.cumsum(np.load(folder / "lengths.npy"))])
-    files = sample_files(folder)
-    found, expected = sum(file.stat().st_size for file, _ in files), 2 * offsets[-1]
-    if found != expected:
-        what = files[0][0] if len(files) == 1 else folder / "shards"
-        raise ValueError(
-            f"{what} has {found} bytes, {expected} were expected: "
-            "a file was truncated; delete the folder and pack the corpus again"
-        )
-    maps = [np.memmap(file, np.int16, "r") for file, _ in files]
-    samples = maps[0] if len(maps) == 1 else Shards(maps)
-    if (folder / "labels.npy").exists():
+        keys = np.load(folder / "keys.npy", mmap_mode="r")
         speakers, recordings = np.load(folder / "labels.npy")
-    else:
-        speakers = labels(key.split("/")[0] for key in keys)
-        recordings = labels("/".join(key.split("/")[:2]) for key in keys)
-    return Corpus(read_info(folder)["name"], samples, offsets, speakers, recordings, keys)
+        checksums = np.load(folder / "checksums.npy")
+        offsets = np.concatenate([[0], np.cumsum(np.load(folder / "lengths.npy"))])
+        sound = sorted((folder / "shards").glob("*.int16")) or [folder / "audio.int16"]
+        sizes = [file.stat().st_size for file in sound]
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"'{folder}' is damaged ({error}): {AGAIN}") from error
+    if sum(sizes) != 2 * offsets[-1]:
+        raise ValueError(
+            f"the samples in '{folder}' have {sum(sizes)} bytes, {2 * offsets[-1]} were expected: "
+            f"a file was truncated or lost; {AGAIN}"
+        )
+    maps = [np.memmap(file, np.int16, "r") for file, size in zip(sound, sizes, strict=True) if size]
+    samples = maps[0] if len(maps) == 1 else Shards(maps)
+    return Corpus(name, samples, offsets, speakers, recordings, keys, checksums)
 
 
 def read_info(folder: Path) -> dict:
@@ -140,30 +135,51 @@ def read_info(folder: Path) -> dict:
     try:
         return json.loads(file.read_text())
     except ValueError as error:
-        raise ValueError(f"'{file}' is damaged ({error}): pack the corpus again") from None
-
-
-def sample_files(folder: Path) -> list[tuple[Path, int | None]]:
-    """The files of samples of a packed folder, in order, with the checksums of shards."""
-    shards = read_info(folder).get("shards")
-    if shards is None:
-        return [(folder / "audio.int16", None)]
-    return [(folder / "shards" / name, checksum) for name, checksum in shards]
+        raise ValueError(f"'{file}' is damaged ({error}): {AGAIN}") from None
 
 
 def verify(folder: Path) -> Iterator[str]:
-    """Read all samples of a packed folder; yields one text for each damaged file."""
-    for file, expected in sample_files(Path(folder)):
-        if not file.is_file():
-            yield f"{file}: is missing; pack the corpus again"
-        elif expected is not None and checksum_of(file) != expected:
-            yield f"{file}: differs from what was written (checksum); pack the corpus again"
+    """Read all samples of a packed folder; yields one text for each utterance that has changed."""
+    packed = read_packed(folder)
+    for i, key in enumerate(packed.keys):
+        if checksum(packed.audio(i)) != packed.checksums[i]:
+            yield f"{key}: differs from what was written (checksum); {AGAIN}"
 
 
-def checksum_of(file: Path) -> int:
-    """CRC-32 of a file."""
-    value = 0
-    with open(file, "rb") as stream:
-        while chunk := stream.read(CHUNK):
-            value = zlib.crc32(chunk, value)
-    return value
+def open_packed(folder: Path, trials: str | None = None, seed: int = 1) -> Splits:
+    """Open what `pack` wrote; the original files are not needed.
+
+    Args:
+        folder: the packed folder.
+        trials: name of the test trial list ("O", ...); by default the first, or made trials where
+            there is none.
+        seed: chooses made trials.
+
+    Raises:
+        ValueError: a list that the folder does not have; damage (see `read_packed`).
+    """
+    folder = Path(folder)
+    bounds = read_info(folder).get("splits")
+    if bounds is None:
+        raise ValueError(f"'{folder}' is one packed split, not a whole corpus: open its parent")
+    known = packed_lists(folder)
+    if trials is not None and trials not in known:
+        raise ValueError(
+            f"'{folder}' has no trial list '{trials}', only {', '.join(known) or 'made trials'}: "
+            "lists are found when the corpus is packed"
+        )
+    rows = np.load(folder / "trials" / f"{trials or known[0]}.npy") if known else None
+    return with_bank(make_splits(read_packed(folder), bounds, rows, seed), folder)
+
+
+def with_bank(splits: Splits, folder: Path) -> Splits:
+    """The splits with the noises that lie in their packed folder, if there are any."""
+    bank = folder / "bank.safetensors"
+    splits.bank = bank if bank.exists() else None
+    return splits
+
+
+def packed_lists(folder: Path) -> list[str]:
+    """Names of the trial lists of a packed folder, VoxCeleb's in the order O, E, H."""
+    names = (file.stem for file in (Path(folder) / "trials").glob("*.npy"))
+    return sorted(names, key=lambda name: ("OEH".find(name[0]), name))

@@ -10,29 +10,50 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
-from ssps_lib.corpora.audio import Audio, read_audio, require_decoders, to_int16
-from ssps_lib.corpora.corpus import SAMPLE_RATE, labels
-from ssps_lib.corpora.faults import listed
-from ssps_lib.corpora.packed import (
-    checksum_of,
-    move_finished,
-    write_index,
-    write_samples,
-)
+from ssps_lib import files
+from ssps_lib.corpora.audio import decode, to_int16
+from ssps_lib.corpora.corpus import SAMPLE_RATE
+from ssps_lib.corpora.faults import counted, listed
+from ssps_lib.corpora.packed import is_packed, move_finished, write_index, write_samples
 from ssps_lib.corpora.table import Entry, Table
-from ssps_lib.corpora.workers import DIED, alone, in_order, workers_for
 
 PLAN = "plan.txt"  # the digest of files and settings, also of the finished folder
+SKIPPED = "skipped.txt"  # faulty files that were left out
 SHARD = 512  # utterances, about 128 MB of VoxCeleb
 Simulate = Callable[[np.ndarray, str], np.ndarray]  # samples (T,) and key -> samples (T,)
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None
+) -> Iterator[Result]:
+    """`map(function, items)` by threads, one for each core; decoders run beside each other.
+
+    At most two results a thread wait, so that the memory stays small.
+    """
+    number = workers or os.cpu_count() or 1
+    waiting: deque[Future] = deque()
+    with ThreadPoolExecutor(number) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > 2 * number:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 @dataclass
@@ -56,41 +77,38 @@ class Shard:
         except (OSError, ValueError):
             return False
 
-    def write(self) -> None:
-        """Decode the files one after the other; the note appears when all samples are on disk."""
-        note = {"kept": [], "faults": [], "resampled": 0, "mixed": 0}
-        partial = self.stem.with_suffix(f".{os.getpid()}")
-        try:
-            note["lengths"] = write_samples(partial, self._sound(note))
-            with open(partial, "rb+") as file:
-                os.fsync(file.fileno())
-            note["checksum"] = checksum_of(partial)
-            partial.replace(self.stem.with_suffix(".int16"))
+    def write(self, workers: int | None, progress: tqdm) -> None:
+        """Decode the files; the note appears when all samples are on disk."""
+        note: dict = {"kept": [], "faults": [], "resampled": 0, "mixed": 0}
+
+        def sound() -> Iterator[np.ndarray]:
+            for position, found in enumerate(in_order(self._read, self.entries, workers)):
+                progress.update()
+                if isinstance(found, str):
+                    note["faults"].append(found)
+                    continue
+                samples, rate, channels = found
+                note["kept"].append(position)
+                note["resampled"] += rate != SAMPLE_RATE
+                note["mixed"] += channels > 1
+                yield samples
+
+        with files.whole(self.stem.with_suffix(".int16")) as partial:
+            note["lengths"], note["checksums"] = write_samples(partial, sound())
+        with files.whole(self.stem.with_suffix(".json")) as partial:
             partial.write_text(json.dumps(note))
-            partial.replace(self.stem.with_suffix(".json"))
-        finally:
-            partial.unlink(missing_ok=True)
 
-    def _sound(self, note: dict) -> Iterator[np.ndarray]:
-        for position, entry in enumerate(self.entries):
-            try:
-                audio = self._read(entry)
-            except ValueError as error:
-                note["faults"].append(f"{entry.file}: {error}")
-                continue
-            note["kept"].append(position)
-            note["resampled"] += audio.rate != SAMPLE_RATE
-            note["mixed"] += audio.channels > 1
-            yield to_int16(audio.samples)
-
-    def _read(self, entry: Entry) -> Audio:
-        audio = read_audio(self.root / entry.file)
-        if self.simulate:
-            audio.samples = self.simulate(audio.samples, entry.key)
-        return audio
+    def _read(self, entry: Entry) -> tuple[np.ndarray, int, int] | str:
+        """Samples (T,) int16, rate and channels of a file, or its fault."""
+        try:
+            audio = decode(self.root / entry.file)
+        except ValueError as error:
+            return f"{entry.file}: {error}"
+        samples = self.simulate(audio.samples, entry.key) if self.simulate else audio.samples
+        return to_int16(samples), audio.rate, audio.channels
 
 
-def pack(
+def pack_table(
     table: Table,
     folder: Path,
     name: str,
@@ -98,6 +116,7 @@ def pack(
     simulate: Simulate | None = None,
     skip_faulty: bool = False,
     workers: int | None = None,
+    **more,
 ) -> None:
     """Write all sound files of a table as a packed corpus, or go on where an earlier call stopped.
 
@@ -107,62 +126,34 @@ def pack(
         folder: appears when everything is written; until then `<folder>.partial` grows.
         plan: a digest of files and settings. A partial folder of another plan is refused.
         skip_faulty: leave faulty files out, with a warning and a list in `skipped.txt`.
-        workers: processes; by default one for each two shards and at most one for each core. With
-            more than one, a script needs the usual `if __name__ == "__main__":`.
+        workers: threads; by default one for each core.
+        more: is added to `corpus.json`.
 
     Raises:
         ValueError: all faults of lists and files at once (nothing is left behind); a partial folder
-            of another plan; a decoder that is missing.
+            of another plan.
         OSError: the disk is full or broken; finished shards are kept for the next call.
     """
-    workers_for(1, workers)  # refused before anything is written
-    if not table.faults:
-        require_decoders(entry.file for entry in table.entries)
+    if table.faults:
+        raise refused(table, table.faults + table.misplaced)
+    with files.alone(folder.with_name(f"{folder.name}.lock"), f"the packing of '{folder.name}'"):
+        if not is_packed(folder):  # written by another process, while this one waited
+            shards = _begin(table, folder, plan, simulate)
+            try:
+                _pack(table, shards, folder, name, skip_faulty, workers, more)
+            except OSError as error:
+                raise _stopped(error, shards) from error
+
+
+def refused(table: Table, faults: Sequence[str], advice: str = "") -> ValueError:
+    """The error that lists all faults of a corpus."""
+    many = counted(len(faults), "fault")
+    return ValueError(f"corpus '{table.root}' has {many}{advice}:\n{listed(faults)}")
+
+
+def _begin(table: Table, folder: Path, plan: str, simulate: Simulate | None) -> list[Shard]:
     partial = folder.with_name(f"{folder.name}.partial")
-    with alone(partial):
-        if not folder.exists():  # written by another process, while this one waited
-            _pack(table, folder, partial, name, plan, simulate, skip_faulty, workers)
-
-
-def _pack(
-    table: Table,
-    folder: Path,
-    partial: Path,
-    name: str,
-    plan: str,
-    simulate: Simulate | None,
-    skip_faulty: bool,
-    workers: int | None,
-) -> None:
-    """What `pack` does, with the partial folder to itself."""
-    shards = _begin(table, partial, plan, simulate)
-    try:
-        _write_missing(shards, f"packing {table.root.name}", workers)
-        notes = [shard.note() for shard in shards]
-    except (OSError, BrokenProcessPool) as error:
-        raise _stopped(error, shards, partial) from error
-    faulty = [*table.misplaced, *(fault for note in notes for fault in note["faults"])]
-    faults = table.faults + ([] if skip_faulty else sorted(faulty))
-    if not faults and not any(note["kept"] for note in notes):
-        shutil.rmtree(partial)
-        raise ValueError(f"no file of '{table.root}' is sound:\n{listed(faulty)}")
-    if faults:
-        shutil.rmtree(partial)
-        advice = "" if table.faults else "; skip_faulty=True leaves faulty files out"
-        raise ValueError(
-            f"corpus '{table.root}' has {len(faults)} faults{advice}:\n{listed(faults)}"
-        )
-    try:
-        _write_index(table, notes, partial, name, faulty)
-        _remove_torn(partial / "shards")
-        move_finished(partial, folder)
-    except OSError as error:
-        raise _stopped(error, shards, partial) from error
-    _warn(table, notes, faulty)
-
-
-def _begin(table: Table, partial: Path, plan: str, simulate: Simulate | None) -> list[Shard]:
-    partial.mkdir(parents=True, exist_ok=True)
+    (partial / "shards").mkdir(parents=True, exist_ok=True)
     note = partial / PLAN
     if not (note.exists() and note.read_text()):  # empty where the disk was full
         note.write_text(plan)
@@ -171,7 +162,6 @@ def _begin(table: Table, partial: Path, plan: str, simulate: Simulate | None) ->
             f"'{partial}' was begun from other files or settings: "
             "delete it, or pack into another folder"
         )
-    (partial / "shards").mkdir(exist_ok=True)
     return [
         Shard(
             partial / "shards" / f"{begin // SHARD:05d}",
@@ -183,57 +173,62 @@ def _begin(table: Table, partial: Path, plan: str, simulate: Simulate | None) ->
     ]
 
 
-def _write_missing(shards: list[Shard], title: str, workers: int | None) -> None:
+def _pack(
+    table: Table,
+    shards: list[Shard],
+    folder: Path,
+    name: str,
+    skip_faulty: bool,
+    workers: int | None,
+    more: dict,
+) -> None:
+    partial = folder.with_name(f"{folder.name}.partial")
     missing = [shard for shard in shards if not shard.is_finished()]
-    total = sum(len(shard.entries) for shard in shards)
-    left = sum(len(shard.entries) for shard in missing)
-    written = in_order(Shard.write, missing, workers_for(len(missing), workers))
+    total, left = (sum(len(shard.entries) for shard in some) for some in (shards, missing))
+    title = f"packing {table.root.name}"
     with tqdm(total=total, initial=total - left, desc=title, disable=None) as progress:
-        for shard, _ in zip(missing, written, strict=True):
-            progress.update(len(shard.entries))
-
-
-def _remove_torn(shards: Path) -> None:
-    """Delete what a killed process left of the shard that it was writing."""
-    for file in shards.iterdir():
-        if file.suffix not in (".int16", ".json"):
+        for shard in missing:
+            shard.write(workers, progress)
+    notes = [shard.note() for shard in shards]
+    faulty = sorted([*table.misplaced, *(fault for note in notes for fault in note["faults"])])
+    if not any(note["kept"] for note in notes) or (faulty and not skip_faulty):
+        shutil.rmtree(partial)
+        raise refused(table, faulty, "; skip_faulty=True leaves faulty files out")
+    _write_index(table, notes, partial, name, faulty, more)
+    for file in (partial / "shards").iterdir():
+        if file.suffix == ".json" or file.name.startswith("."):  # what a killed process left
             file.unlink()
+    move_finished(partial, folder)
+    _warn(table, notes, faulty)
 
 
-def _stopped(error: Exception, shards: list[Shard], partial: Path) -> OSError:
+def _stopped(error: OSError, shards: list[Shard]) -> OSError:
+    partial = shards[0].stem.parents[1]
     done = sum(shard.is_finished() for shard in shards)
     cause = f"packing stopped: {error}"
-    if isinstance(error, BrokenProcessPool):
-        cause = f"packing stopped: {DIED}"
-    elif getattr(error, "errno", None) == errno.ENOSPC:
+    if error.errno == errno.ENOSPC:
         cause = f"the disk is full: {shutil.disk_usage(partial).free / 1e9:.1f} GB are free"
-    number = getattr(error, "errno", None) or errno.EIO
-    kept = f"{done} of {len(shards)} shards are finished and kept in '{partial}'"
-    return OSError(number, f"{cause}; {kept}: mend the cause and pack again, it goes on there")
+    kept = f"{done} of {counted(len(shards), 'shard')} are finished and kept in '{partial}'"
+    text = f"{cause}; {kept}: mend the cause and pack again, it goes on there"
+    return OSError(error.errno or errno.EIO, text)
 
 
-def _write_index(table: Table, notes: list[dict], partial: Path, name: str, faulty: list) -> None:
-    """Write what makes the shards a corpus: names, labels, splits, trial lists, what was left."""
+def _write_index(
+    table: Table, notes: list[dict], partial: Path, name: str, faulty: list[str], more: dict
+) -> None:
+    """Write what makes the shards a corpus: names, splits, trial lists, what was left out."""
     kept = [table.entries[k * SHARD + i] for k, note in enumerate(notes) for i in note["kept"]]
     keys = [entry.key for entry in kept]
-    speakers = labels(entry.speaker for entry in kept)
-    recordings = labels(f"{entry.speaker}/{entry.recording}" for entry in kept)
-    np.save(partial / "labels.npy", np.stack([speakers, recordings]))
     (partial / "trials").mkdir(exist_ok=True)
     for list_name, rows in kept_trials(table, keys).items():
         np.save(partial / "trials" / f"{list_name}.npy", rows)
-    (partial / "skipped.txt").write_text("".join(f"{fault}\n" for fault in faulty))
-    write_index(
-        partial,
-        name,
-        keys,
-        [length for note in notes for length in note["lengths"]],
-        shards=[(f"{k:05d}.int16", x["checksum"]) for k, x in enumerate(notes) if x["lengths"]],
-        splits=Table(table.root, kept).bounds(),
-    )
+    (partial / SKIPPED).write_text("".join(f"{fault}\n" for fault in faulty), encoding="utf-8")
+    lengths, checksums = ([x for n in notes for x in n[what]] for what in ("lengths", "checksums"))
+    splits = Table(table.root, entries=kept).bounds()
+    write_index(partial, name, keys, lengths, checksums, splits=splits, **more)
 
 
-def kept_trials(table: Table, keys: Sequence[str]) -> dict[str, np.ndarray]:
+def kept_trials(table: Table, keys: Sequence[str] | np.ndarray) -> dict[str, np.ndarray]:
     """The trial lists of a table between the utterances `keys` that are left of it.
 
     Trials of files that were left out are dropped.
@@ -250,13 +245,11 @@ def kept_trials(table: Table, keys: Sequence[str]) -> dict[str, np.ndarray]:
 def _warn(table: Table, notes: list[dict], faulty: list[str]) -> None:
     resampled, mixed = (sum(note[kind] for note in notes) for kind in ("resampled", "mixed"))
     if faulty:
-        warnings.warn(
-            f"{len(faulty)} faulty files of '{table.root}' were left out:\n{listed(faulty)}",
-            stacklevel=4,
-        )
+        many = counted(len(faulty), "faulty file")
+        warnings.warn(f"{many} of '{table.root}' left out:\n{listed(faulty)}", stacklevel=5)
     if resampled or mixed:
         warnings.warn(
-            f"of {len(table.entries)} files in '{table.root}', {resampled} were "
+            f"of {counted(len(table.entries), 'file')} in '{table.root}', {resampled} were "
             f"resampled to {SAMPLE_RATE} Hz and {mixed} were mixed down to one channel",
-            stacklevel=4,
+            stacklevel=5,
         )

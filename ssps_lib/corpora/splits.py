@@ -1,64 +1,112 @@
-"""Training, development and test utterances as ranges of one packed corpus, with their trials."""
+"""Training, development and test speakers: chosen in a table, and cut out of a packed corpus."""
 
-from pathlib import Path
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
 from ssps_lib.corpora.corpus import Corpus, Splits
-from ssps_lib.corpora.packed import read_info, read_packed
-from ssps_lib.corpora.trials import Trials, make_trials
+from ssps_lib.corpora.table import Entry, Table, in_order
+from ssps_lib.corpora.trials import Trials, make_trials, parse_trials
 
 TARGETS_PER_SPEAKER = 60  # as in the simulated corpus
 Bounds = dict[str, tuple[int, int]]  # where each split begins and ends
 
 
-def open_packed(folder: Path, trials: str | None = None, seed: int = 1) -> Splits:
-    """Open what `python -m ssps_lib.corpora pack` wrote; the original files are not needed.
+def cut_blocks(entries: Iterable[Entry], blocks: int) -> list[Entry]:
+    """Replace each speaker's recordings by `blocks` blocks of neighbouring files.
+
+    A speaker with fewer utterances gets as many blocks as utterances.
+    """
+    if blocks < 2:
+        raise ValueError(f"blocks is {blocks}, at least 2 are needed for trials across recordings")
+    by_speaker = defaultdict(list)
+    for entry in sorted(entries, key=lambda entry: (entry.recording, entry.file)):
+        by_speaker[entry.speaker].append(entry)
+    return [
+        replace(entry, recording=f"b{block:02d}")
+        for group in by_speaker.values()
+        for block, rows in enumerate(np.array_split(np.arange(len(group)), blocks))
+        for entry in (group[row] for row in rows)
+    ]
+
+
+def decide_splits(table: Table, share: float) -> None:
+    """Give every entry its split and sort the entries by split and file.
+
+    Test speakers are those of test.csv, or those that trials.txt names, or `share` of all. Of the
+    other speakers, `share` are development speakers. Reads trials.txt.
+    """
+    undecided = any(entry.split == "" for entry in table.entries)
+    listed = table.root / "trials.txt"
+    test = {entry.speaker for entry in table.entries if entry.split == "test"}
+    if undecided and listed.is_file():
+        rows = parse_trials(listed, [entry.file for entry in table.entries]).rows
+        test = {table.entries[i].speaker for row in rows for i in row[1:]}
+    others = [entry for entry in table.entries if entry.speaker not in test]
+    needed = 4 if test else 6
+    count = len({entry.speaker for entry in others})
+    if count < needed:
+        if table.entries and not table.faults:  # which may be why so few are left
+            table.faults.append(
+                f"{count} speakers{' beside those of the test set' if test else ''} are too few: "
+                f"at least {needed} are needed, as training and held-out speakers are disjoint"
+            )
+        return
+    if not test:
+        test = held_out(others, share)
+        others = [entry for entry in others if entry.speaker not in test]
+    dev = held_out(others, share)
+    split = {entry.speaker: "train" for entry in table.entries}
+    split |= dict.fromkeys(dev, "dev") | dict.fromkeys(test, "test")
+    table.entries = in_order(replace(e, split=split[e.speaker]) for e in table.entries)
+    if listed.is_file():
+        files = [entry.file for entry in table.of_split("test")]
+        table.read_list(listed, "trials", files, table.bounds()["test"][0])
+
+
+def missing_trials(table: Table) -> list[str]:
+    """Why held-out speakers could not be scored: faults that files alone do not show.
 
     Args:
-        folder: the packed folder.
-        trials: name of the test trial list ("O", ...); by default the first, or made trials where
-            there is none.
-        seed: chooses made trials.
-
-    Raises:
-        ValueError: a list that the folder does not have; damage (see `read_packed`).
+        table: with its splits decided and its lists read.
     """
-    if not isinstance(folder, (str, Path)):
-        raise ValueError(f"the packed corpus is {folder!r:.60}, expected the path of a folder")
-    folder = Path(folder)
-    bounds = read_info(folder).get("splits")
-    if bounds is None:
-        raise ValueError(f"'{folder}' is one packed split, not a whole corpus: open its parent")
-    rows = read_rows(folder, trials)
-    splits = make_splits(read_packed(folder), bounds, rows, seed)
-    bank = folder / "bank.safetensors"
-    splits.bank = bank if bank.exists() else None
-    return splits
+    faults = []
+    for split in ("dev", "test"):
+        if split == "test" and table.lists:
+            continue
+        recordings = defaultdict(set)
+        for entry in table.of_split(split):
+            recordings[entry.speaker].add(entry.recording)
+        if not any(len(names) > 1 for names in recordings.values()):
+            faults.append(
+                f"{table.root.name} {split}: no speaker has two recordings, no target trial can "
+                "cross recordings; blocks=4 with sessions='simulated' makes recordings"
+            )
+        elif len(recordings) == 1:
+            faults.append(
+                f"{table.root.name} {split}: all utterances are of one speaker, there is no "
+                "non-target trial; hold out more speakers"
+            )
+    return faults
 
 
-def trial_lists(folder: Path) -> list[str]:
-    """Names of the trial lists of a packed folder, VoxCeleb's in the order O, E, H."""
-    names = (file.stem for file in (Path(folder) / "trials").glob("*.npy"))
-    return sorted(names, key=lambda name: ("OEH".find(name[0]), name))
+def held_out(entries: list[Entry], share: float, most: int = 100) -> set[str]:
+    """Speakers to hold out: `share` of all, at least 2 and at most `most`, by a hash of the name.
 
-
-def read_rows(folder: Path, trials: str | None) -> np.ndarray | None:
-    """Rows (label, first, second) of a trial list; None where nothing was asked for nor is there.
-
-    Raises:
-        ValueError: a list that the folder does not have.
+    Only speakers with several recordings give target trials, so up to half of them come first.
     """
-    known = trial_lists(folder)
-    if trials is None and not known:
-        return None
-    name = known[0] if trials is None else trials
-    if name not in known:
-        raise ValueError(
-            f"'{folder}' has no trial list '{name}', only {', '.join(known) or 'made trials'}: "
-            "lists are found when the corpus is packed"
-        )
-    return np.load(Path(folder) / "trials" / f"{name}.npy")
+    recordings = defaultdict(set)
+    for entry in entries:
+        recordings[entry.speaker].add(entry.recording)
+    order = sorted(recordings, key=lambda name: hashlib.sha256(name.encode()).digest())
+    several = [name for name in order if len(recordings[name]) > 1]
+    single = [name for name in order if len(recordings[name]) == 1]
+    count = min(max(2, round(share * len(order))), most)
+    chosen = several[: min(count, (len(several) + 1) // 2)]
+    return set(chosen + single[: count - len(chosen)])
 
 
 def make_splits(packed: Corpus, bounds: Bounds, rows: np.ndarray | None, seed: int) -> Splits:

@@ -1,12 +1,18 @@
 """Verification trials in VoxCeleb's format: `1|0 fileA fileB`, 1 for the same speaker."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from ssps_lib.corpora.faults import listed
+from ssps_lib import files
+from ssps_lib.corpora.faults import counted, listed
+from ssps_lib.corpora.lists import file_name, label, read_text
+
+FORM = "1|0 fileA fileB"
+WORDS = ("target", "nontarget")
 
 
 @dataclass
@@ -16,70 +22,158 @@ class Trials:
     Attributes:
         labels: (T,) int64, 1 = target (same speaker), 0 = non-target.
         first, second: (T,) int64 indices of the two utterances.
+        keys: names of the utterances that the indices point to, where the trials were read.
     """
 
     labels: np.ndarray
     first: np.ndarray
     second: np.ndarray
+    keys: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def write(self, path: Path, keys: np.ndarray) -> None:
-        """Write the list with the corpus's keys as file names.
-
-        Raises:
-            ValueError: a trial names an utterance that has no key.
-        """
-        named = np.append(self.first, self.second)
-        if named.size and not (named.min() >= 0 and named.max() < len(keys)):
-            raise ValueError(
-                f"trials name utterances {named.min()} to {named.max()}, but there are "
-                f"{len(keys)} keys: do they belong to another corpus?"
-            )
+    def write(self, path: Path, keys: Sequence[str] | np.ndarray) -> None:
+        """Write the list with the corpus's keys as file names."""
+        keys = np.asarray(keys)
         rows = zip(self.labels, keys[self.first], keys[self.second], strict=True)
-        Path(path).write_text("".join(f"{label} {a} {b}\n" for label, a, b in rows))
+        with files.whole(Path(path)) as partial:
+            partial.write_text("".join(f"{x} {a} {b}\n" for x, a, b in rows), encoding="utf-8")
 
 
-def read_trials(path: Path, keys: np.ndarray) -> Trials:
-    """Read a trial list whose files are `keys` of a corpus.
+@dataclass
+class Parsed:
+    """A trial list: rows (T, 3) int64 (label, first, second), its faults, and what is odd."""
+
+    rows: np.ndarray
+    faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_trials(path: Path, keys: Sequence[str] | np.ndarray | None = None) -> Trials:
+    """Read a trial list whose files are `keys` of a corpus, `<speaker>/<recording>/<utterance>`.
+
+    Args:
+        keys: by default all files that the list names, of which no speaker is known.
 
     Raises:
-        ValueError: no such file; malformed lines and unknown files, all of them with their line
-            numbers.
+        ValueError: no such file; another encoding; lines of another form, unknown files, labels
+            that contradict each other or the speakers: all of them with their line numbers.
     """
-    if not Path(path).is_file():
-        raise ValueError(f"trial list '{path}' is not an existing file: check the path")
-    rows, faults = parse_trials(path, keys)
-    if faults:
-        raise ValueError(f"{path} has {len(faults)} faults:\n{listed(faults)}")
-    return Trials(*rows.T)
+    speakers = None
+    if keys is None:
+        keys = list(dict.fromkeys(name for _, parts in _lines(path) for name in parts[1:]))
+    elif all(str(key).count("/") >= 2 for key in keys):
+        speakers = [str(key).split("/")[0] for key in keys]
+    found = parse_trials(path, keys, speakers)
+    if found.faults:
+        many = counted(len(found.faults), "fault")
+        raise ValueError(f"{path} has {many}:\n{listed(found.faults)}")
+    for note in found.notes:
+        warnings.warn(note, stacklevel=2)
+    return Trials(*found.rows.T, keys=[str(key) for key in keys])
 
 
-def parse_trials(path: Path, keys: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    """The sound lines of a trial list and the faults of the others.
+def write_trials(path: Path, trials: Trials, keys: Sequence[str] | np.ndarray) -> None:
+    """Write trials in VoxCeleb's format with the keys of their corpus as file names."""
+    trials.write(path, keys)
 
-    Returns:
-        (T, 3) int64 rows (label, first, second), positions in `keys`, and one text a fault.
-    """
-    position = {str(key): i for i, key in enumerate(keys)}
-    name, rows, faults = Path(path).name, [], []
-    for number, line in enumerate(Path(path).read_text(errors="replace").splitlines(), 1):
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Number, label and two files of each line; any other line as it is, in one part."""
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         parts = line.split()
-        if not parts:
-            continue
-        if len(parts) != 3 or parts[0] not in ("0", "1"):
-            faults.append(f"{name}, line {number}: '{line}' is not '1|0 fileA fileB'")
-            continue
-        unknown = [key for key in parts[1:] if key not in position]
-        faults += [f"{name}, line {number}: '{key}' is not in the corpus" for key in unknown]
-        if parts[1] == parts[2]:
-            faults.append(f"{name}, line {number}: '{parts[1]}' twice, a trial is of two files")
-        elif not unknown:
-            rows.append((int(parts[0]), position[parts[1]], position[parts[2]]))
+        if len(parts) == 3 and parts[0] in ("0", "1"):
+            yield number, [parts[0], *map(file_name, parts[1:])]
+        elif parts:
+            yield number, [line]
+
+
+def parse_trials(
+    path: Path, keys: Sequence[str] | np.ndarray, speakers: Sequence[str] | None = None
+) -> Parsed:
+    """The sound lines of a trial list, positions in `keys`, and the faults of the others.
+
+    Args:
+        speakers: of the keys, which the labels must not contradict.
+    """
+    position = {file_name(str(key)): i for i, key in enumerate(keys)}
+    name, rows, numbers, faults = Path(path).name, [], [], []
+    try:
+        for number, parts in _lines(path):
+            where = f"{name}, line {number}"
+            if len(parts) == 1:
+                faults.append(f"{where}: '{parts[0]}' is not '{FORM}'{_seen(parts[0])}")
+                continue
+            unknown = [key for key in parts[1:] if key not in position]
+            faults += [f"{where}: '{key}' is not in the corpus" for key in unknown]
+            if parts[1] == parts[2]:
+                faults.append(f"{where}: '{parts[1]}' twice, a trial is of two files")
+            elif not unknown:
+                rows.append((int(parts[0]), position[parts[1]], position[parts[2]]))
+                numbers.append(number)
+    except ValueError as error:  # of the encoding
+        return Parsed(np.empty((0, 3), np.int64), [str(error)])
     if not rows and not faults:
-        faults.append(f"{name} holds no trial; expected lines '1|0 fileA fileB'")
-    return np.asarray(rows, np.int64).reshape(-1, 3), faults
+        faults.append(f"{name} holds no trial; expected lines '{FORM}'")
+    found = Parsed(np.asarray(rows, np.int64).reshape(-1, 3), faults)
+    _judge(found, name, np.asarray(numbers, np.int64), [str(key) for key in keys], speakers)
+    return found
+
+
+def _seen(line: str) -> str:
+    """Which other form of a trial list a line has, as the end of a sentence."""
+    parts = line.split()
+    if parts[-1].lower() in WORDS:
+        return ", it has Kaldi's form 'fileA fileB target|nontarget': put 1 or 0 in front"
+    if parts[0].lower() in WORDS:
+        return ", its label is a word: write 1 for target, 0 for nontarget"
+    if len(parts) == 3 and parts[2] in ("0", "1"):
+        return ", its label comes last: put it in front"
+    mark = next((mark for mark in ";,|" if line.count(mark) == 2), None)
+    if mark is not None:
+        return f", its columns are separated by '{mark}': separate them by blanks"
+    return f", it has {counted(len(parts), 'column')}" + ", are there blanks in names?" * (
+        len(parts) > 3
+    )
+
+
+def _judge(
+    found: Parsed, name: str, numbers: np.ndarray, keys: list[str], speakers: Sequence[str] | None
+) -> None:
+    """Add what sound lines say against each other, and against the speakers of the corpus."""
+    rows = found.rows
+    if not len(rows):
+        return
+    pairs = np.sort(rows[:, 1:], 1) @ np.array([len(keys), 1])
+    _, first, which, times = np.unique(
+        pairs, return_index=True, return_inverse=True, return_counts=True
+    )
+    odd = rows[:, 0] != rows[first[which], 0]
+    for row in np.flatnonzero(odd):
+        a, b = (keys[i] for i in rows[row, 1:])
+        found.faults.append(
+            f"{name}, line {numbers[row]}: '{a}' and '{b}' have label {rows[row, 0]} here and "
+            f"{1 - rows[row, 0]} in line {numbers[first[which[row]]]}"
+        )
+    if (repeated := int(times.sum() - len(times) - odd.sum())) > 0:
+        found.notes.append(f"{name}: {counted(repeated, 'trial')} repeated, counted each time")
+    if speakers is None:
+        return
+    ids = np.unique([label(speaker) for speaker in speakers], return_inverse=True)[1]
+    wrong = np.flatnonzero((ids[rows[:, 1]] == ids[rows[:, 2]]) != rows[:, 0])
+    if len(wrong) > len(rows) / 2:
+        found.faults.append(
+            f"{name}: {len(wrong):,} of {len(rows):,} labels contradict the speakers of the corpus; "
+            "are they reversed? 1 stands for the same speaker"
+        )
+        return
+    for row in wrong:
+        a, b = (speakers[i] for i in rows[row, 1:])
+        found.faults.append(
+            f"{name}, line {numbers[row]}: label {rows[row, 0]}, but the files are of speakers "
+            f"'{a}' and '{b}'"
+        )
 
 
 def make_trials(
@@ -95,22 +189,10 @@ def make_trials(
         targets_per_speaker: number of target trials of each speaker, or all of them if fewer.
 
     Raises:
-        ValueError: labels of other lengths; no target asked for, or no seed; no speaker has two
-            recordings, or there is only one, so that one kind of trial is missing.
+        ValueError: no speaker has two recordings, or there is only one, so that one kind of trial
+            is missing.
     """
     speakers, recordings = np.asarray(speakers), np.asarray(recordings)
-    if speakers.ndim != 1 or speakers.shape != recordings.shape:
-        raise ValueError(
-            f"labels of speakers have shape {speakers.shape} and of recordings "
-            f"{recordings.shape}, one of each for every utterance is needed"
-        )
-    if not isinstance(targets_per_speaker, (int, np.integer)) or targets_per_speaker < 1:
-        raise ValueError(
-            f"targets_per_speaker is {targets_per_speaker!r}, a whole number of at least 1 is "
-            "needed: without targets there is nothing to score"
-        )
-    if not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"the seed of trials is {seed!r}, a whole number from 0 on is needed")
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(speakers == speaker) for speaker in np.unique(speakers)]
     first, second = _target_pairs(members, recordings) if members else ((), ())

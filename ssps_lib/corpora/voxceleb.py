@@ -12,15 +12,9 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from ssps_lib.corpora.table import (
-    Entry,
-    Table,
-    audio_files,
-    duplicates,
-    held_out,
-    in_order,
-    read_list,
-)
+from ssps_lib.corpora.splits import held_out
+from ssps_lib.corpora.table import Entry, Table, duplicates, in_order
+from ssps_lib.corpora.walk import walk
 
 COUNTS = {  # utterances, speakers, recordings, as published
     "VoxCeleb2 dev": (1_092_009, 5_994, 145_569),
@@ -39,20 +33,27 @@ LISTS = {  # by name: the file and how many trials it holds
 TEST_SPEAKERS = range(10_270, 10_310)  # of VoxCeleb1
 DEV_SPEAKERS = 40  # whose trials are observed during training
 SPEAKER = re.compile(r"id[01]\d{4}")
+VIDEO, UTTERANCE = re.compile(r"[\w-]{11}"), re.compile(r"\d{5,7}\.\w+")
 PART = re.compile(r"(?:^|[/_-])(dev|train|test)(?:[/_-]|$)")
 TRAINED_ON_1 = "it names training speakers, as VoxCeleb2 is not here"
 
 
 def is_voxceleb(root: Path, levels: int = 4) -> bool:
-    """Whether a folder named like a VoxCeleb speaker lies within so many levels.
+    """Whether `<id00000>/<video of 11 letters>/<00000>.<audio>` lies within so many levels.
 
-    At most twenty folders of a level are entered: an archive has few, and speakers come below.
+    Other corpora name their speakers so, too. At most twenty folders of a level are entered: an
+    archive has few, and speakers come below.
     """
-    with os.scandir(root) as found:
-        folders = sorted(entry.path for entry in found if entry.is_dir())
-    if any(SPEAKER.fullmatch(os.path.basename(folder)) for folder in folders[:20]):
-        return True
-    return levels > 1 and any(is_voxceleb(Path(folder), levels - 1) for folder in folders[:20])
+    if levels == 0:
+        return False
+    folders = sorted(path for path in root.iterdir() if path.is_dir())[:20]
+    for folder in folders:
+        if SPEAKER.fullmatch(folder.name):
+            videos = (path for path in folder.iterdir() if VIDEO.fullmatch(path.name))
+            return any(
+                UTTERANCE.fullmatch(file.name) for video in videos for file in video.glob("*")
+            )
+    return any(is_voxceleb(folder, levels - 1) for folder in folders)
 
 
 def read_voxceleb(root: Path) -> Table:
@@ -62,11 +63,12 @@ def read_voxceleb(root: Path) -> Table:
     VoxCeleb1 (whose E and H trials name them too), or else of the training speakers. Without
     VoxCeleb2, VoxCeleb1's other speakers are trained on, and E and H are left aside.
     """
-    table = Table(root, decided=True)
-    found = list(audio_files(root, frozenset(file for file, _ in LISTS.values())))
-    lists = {os.path.basename(file): file for file in found if file.endswith(".txt")}
-    parts = _parts(table, sorted(file for file in found if not file.endswith(".txt")))
-    table.notes = _differences(parts)
+    table = Table(root, "voxceleb")
+    found, known = walk(root), {file for file, _ in LISTS.values()}
+    lists = {os.path.basename(file): file for file in found.passed_over}
+    found.passed_over = [file for file in found.passed_over if os.path.basename(file) not in known]
+    parts = _parts(table, table.take(found))
+    table.notes += _differences(parts)
     _decide(table, parts)
     stems = [_stem(entry) for entry in table.entries]
     files = [entry.file for entry in table.entries]
@@ -149,7 +151,7 @@ def _read_lists(table: Table, lists: dict[str, str], stems: list[str], parts: di
             without = "VoxCeleb1 dev is not here" if parts["VoxCeleb2 dev"] else TRAINED_ON_1
             table.notes.append(f"{lists[file]}: left aside, {without}")
             continue
-        read_list(table, table.root / lists[file], name, names, begin)
+        table.read_list(table.root / lists[file], name, names, begin)
         if len(table.lists[name]) != count:
             table.notes.append(f"{lists[file]}: {len(table.lists[name]):,} of {count:,} trials")
     if not any(name.startswith("O") for name in table.lists):

@@ -1,0 +1,152 @@
+"""The layouts that are read as they unpack: lists, VoxCeleb, LibriSpeech, and any plain tree."""
+
+import re
+from pathlib import Path
+from typing import Literal, get_args
+
+from ssps_lib.corpora.lists import label
+from ssps_lib.corpora.splits import decide_splits
+from ssps_lib.corpora.table import DEPTH, Entry, Table, duplicates, read_csv
+from ssps_lib.corpora.voxceleb import is_voxceleb, read_voxceleb
+from ssps_lib.corpora.walk import EXTENSIONS, Walk, walk
+
+Layout = Literal["folder", "voxceleb", "librispeech"]
+LISTS = ("train.csv", "test.csv")
+SUBSET = re.compile(r"(train|dev|test)-(clean|other)(-\d+)?")
+SUBSETS = ("train-clean-100", "test-clean")
+CHAPTER = "<subset>/<speaker>/<chapter>/<utterance>"
+
+
+def layout_of(root: Path) -> str:
+    """ "folder", "voxceleb" or "librispeech", as the names in a folder tell; lists come first."""
+    if any((root / name).is_file() for name in LISTS):
+        return "folder"
+    if librispeech_in(root) is not None:
+        return "librispeech"
+    return "voxceleb" if is_voxceleb(root) else "folder"
+
+
+def read_table(
+    root: Path, layout: str | None = None, subsets: tuple[str, ...] | None = None
+) -> Table:
+    """The utterances of a folder, and whatever is wrong with its lists and names.
+
+    Args:
+        layout: "folder", "voxceleb" or "librispeech"; None to tell by the names in it.
+        subsets: parts of LibriSpeech, by default all that are there.
+
+    Raises:
+        ValueError: the root is missing or holds no audio at all, an unknown layout or subset.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise ValueError(f"corpus '{root}' is not an existing folder: check the path")
+    if layout not in (None, *get_args(Layout)):
+        known = ", ".join(get_args(Layout))
+        raise ValueError(f"layout is '{layout}', expected one of {known}")
+    found = layout or ("librispeech" if subsets else layout_of(root))
+    if found == "librispeech":
+        table = read_librispeech(root, subsets)
+    else:
+        table = {"folder": read_folder, "voxceleb": read_voxceleb}[found](root)
+    if not (table.entries or table.faults or table.misplaced):
+        text = f"; {table.notes[-1]}" if table.notes else ""
+        raise ValueError(
+            f"corpus '{root}' holds no audio: expected {DEPTH} with one of "
+            f"{', '.join(EXTENSIONS)}, or train.csv with columns file, speaker, recording{text}"
+        )
+    if layout is None and found != "folder" and (table.faults or table.misplaced):
+        table.faults.append(
+            f"the names in it make '{root.name}' a {found} corpus; if it is none, give "
+            "layout='folder' (--layout folder)"
+        )
+    return table
+
+
+def read_splits(root: Path, layout: str | None = None, dev_share: float = 0.1) -> Table:
+    """`read_table` with all splits decided and the trial lists read."""
+    table = read_table(root, layout)
+    if not table.decided:
+        decide_splits(table, dev_share)
+    return table
+
+
+def read_folder(root: Path) -> Table:
+    """The utterances of train.csv (and test.csv), or else of the tree itself."""
+    table = Table(root)
+    lists = [name for name in LISTS if (root / name).is_file()]
+    if lists == ["test.csv"]:
+        table.faults.append("test.csv: there is no train.csv beside it")
+    for name in lists:
+        read_csv(table, name, name.removesuffix(".csv") if len(lists) == 2 else "")
+    if not lists:
+        found = walk(root)
+        found.passed_over = [file for file in found.passed_over if file != "trials.txt"]
+        _read_tree(table, found, "", DEPTH)
+    table.faults += duplicates((entry.key, entry.file) for entry in table.entries)
+    return table
+
+
+def _read_tree(table: Table, found: Walk, head: str, expected: str, split: str = "") -> None:
+    """Add the files of a walk at `<speaker>/<recording>/<utterance>` below `head`."""
+    for file in table.take(found):
+        parts = file.split("/")
+        if len(parts) == 3:
+            table.entries.append(Entry(head + file, label(parts[0]), label(parts[1]), split))
+        else:
+            table.misplaced.append(f"{head}{file}: wrong depth, expected {expected}")
+
+
+# -- LibriSpeech --------------------------------------------------------------------------------
+
+
+def librispeech_in(root: Path) -> Path | None:
+    """The folder that holds subsets of LibriSpeech: the root, or its folder LibriSpeech."""
+    for folder in (root, root / "LibriSpeech"):
+        if folder.is_dir() and any(
+            SUBSET.fullmatch(path.name) for path in folder.iterdir() if path.is_dir()
+        ):
+            return folder
+    return None
+
+
+def read_librispeech(root: Path, subsets: tuple[str, ...] | None = None) -> Table:
+    """The utterances of some or all subsets, whose chapters are recordings.
+
+    Test speakers are those of the `test-` subsets; the others train, less development speakers.
+
+    Raises:
+        ValueError: a subset that is not in the folder.
+    """
+    folder = librispeech_in(root) or root
+    table = Table(folder, "librispeech")
+    names = sorted(path.name for path in folder.iterdir() if SUBSET.fullmatch(path.name))
+    absent = sorted(set(subsets or ()) - set(names))
+    if absent:
+        known = ", ".join(names) or "no subset of LibriSpeech"
+        raise ValueError(f"'{root}' has no subset '{absent[0]}', it holds {known}")
+    for name in subsets or names:
+        split = "test" if name.startswith("test") else "train"
+        _read_tree(table, walk(folder / name), f"{name}/", CHAPTER, split)
+    return table
+
+
+def download(folder: Path, subsets: tuple[str, ...] = SUBSETS) -> Path:
+    """Fetch the subsets that are not in `folder` yet, by torchaudio; returns where they are.
+
+    Raises:
+        ValueError: a subset that LibriSpeech does not have.
+    """
+    wrong = [name for name in subsets if not SUBSET.fullmatch(name)]
+    if wrong or not subsets:
+        raise ValueError(
+            f"LibriSpeech has no subset '{wrong[0] if wrong else ''}': choose some like "
+            "train-clean-100, dev-clean, test-other"
+        )
+    from torchaudio.datasets import LIBRISPEECH
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in subsets:
+        if not (folder / "LibriSpeech" / name).is_dir():
+            LIBRISPEECH(folder, name, download=True)
+    return folder / "LibriSpeech"
