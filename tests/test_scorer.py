@@ -290,7 +290,7 @@ def test_embed_crops():
 def test_long_utterances_are_the_mean_over_windows(monkeypatch):
     monkeypatch.setattr(scorer, "LONGEST", 250 / 16_000)
     corpus, encoder = small_corpus(lengths=(249, 250, 251, 999, 1003)), Statistics()
-    with pytest.warns(UserWarning, match=r"small: 3 of 5 last more than 0\.015625 s"):
+    with pytest.warns(UserWarning, match=r"small: what lasts more than 0\.015625 s \(3 of 5\)"):
         out = scorer.embed(encoder, corpus)
     assert max(shape[1] for shape in encoder.shapes) <= 250
     for i, (windows, length) in enumerate([(1, 249), (1, 250), (2, 125), (4, 249), (5, 200)]):

@@ -28,8 +28,11 @@ EXAMPLES = """examples:
 """
 CORPUS: dict[str, Any] = {"help": "folder of recordings, packed corpus, or its name"}
 LAYOUT: dict[str, Any] = {
-    "help": "what the folder is, where its names mislead: folder, voxceleb or librispeech"
+    "help": "folder, voxceleb or librispeech, where the names in the folder mislead"
 }
+LISTS: dict[str, Any] = {
+    "nargs": "+", "metavar": "LIST", "help": "lists of the corpus: O, E, H, ... (default: all)",
+}  # fmt: skip
 NOISES: dict[str, Any] = {
     "nargs": "+", "type": Path, "metavar": "FOLDER",
     "help": "MUSAN and RIRS_NOISES, for augmentation (default: generated noises and rooms)",
@@ -85,7 +88,8 @@ def _add_corpora(commands: Any) -> None:
     add("--out", type=Path, help="folder to write (default: one that is found by its name)")
     add = _command(commands, "trials", "corpora", "Show the trial lists of a corpus, or write one")
     add("corpus", **CORPUS)
-    add("--trials", metavar="LIST", help="only this list: O, E, H, ...")
+    add("--layout", **LAYOUT)
+    add("--trials", **LISTS)
     add("--out", type=Path, metavar="FILE", help="write the (first) list in VoxCeleb's format")
 
 
@@ -120,7 +124,8 @@ def _add_encoders(commands: Any) -> None:
     )  # fmt: skip
     add("of", metavar="TRIALS", help="file of lines '1|0 fileA fileB', or a corpus with its lists")
     add("--root", type=Path, metavar="FOLDER", help="of the files named (default: the list's)")
-    add("--trials", nargs="+", metavar="LIST", help="lists of the corpus: O, E, H, ... (all)")
+    add("--trials", **LISTS)
+    add("--layout", **LAYOUT)
     add("--out", type=Path, metavar="FILE", help="write 'score fileA fileB' lines")
     add = _command(
         commands, "export", "encoders", "Write an encoder for other programs",

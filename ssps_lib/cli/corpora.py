@@ -1,6 +1,7 @@
 """`ssps check`, `pack` and `trials`: parsed arguments in, the exit status out."""
 
 import argparse
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,8 @@ def pack(arguments: argparse.Namespace) -> int:
         kinds = ", ".join(f"{end - begin:,} of {kind}" for kind, (begin, end) in bank.kinds.items())
         print(f"noises of 8 s: {kinds}; {len(bank.responses):,} rooms")
 
+    for place in arguments.noises or ():
+        corpora.walk(place)  # a folder that is missing is told before the work
     folder = corpora.pack(
         arguments.corpus, arguments.out, arguments.layout,
         noises=write_noises if arguments.noises else None,
@@ -44,14 +47,22 @@ def pack(arguments: argparse.Namespace) -> int:
 
 def trials(arguments: argparse.Namespace) -> int:
     """What each list asks."""
-    lists = [arguments.trials] if arguments.trials else corpora.trial_lists(arguments.corpus)
     with output(arguments.out) as partial:
-        for name in (lists or [None])[: 1 if partial else None]:
-            splits = corpora.open_corpus(arguments.corpus, trials=name)
-            print(f"{name or 'made'}: {_asked(splits)}")
+        for name, splits in opened(arguments.corpus, arguments.layout, arguments.trials):
+            print(f"{name}: {_asked(splits)}")
             if partial:
                 corpora.write_trials(partial, splits.test_trials, splits.test.keys)
+                break
     return 0
+
+
+def opened(
+    corpus: str, layout: str | None, lists: Sequence[str] | None
+) -> Iterator[tuple[str, corpora.Splits]]:
+    """The corpus with each of its trial lists, or of those given; "made" where it has none."""
+    options = {} if layout is None else {"layout": layout}
+    for name in lists or corpora.trial_lists(corpus, layout) or [None]:
+        yield name or "made", corpora.open_corpus(corpus, trials=name, **options)
 
 
 def _asked(splits: corpora.Splits) -> str:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ssps_lib import corpora, load_encoder, pretrained, scorer
+from ssps_lib.cli.corpora import opened
 from ssps_lib.cli.output import output
 from ssps_lib.corpora import Corpus, Trials
 from ssps_lib.encoders import Encoder, save_encoder
@@ -91,20 +92,18 @@ def _score_files(arguments, encoder: Encoder, device: str) -> Iterator[Scored]:
 
 def _score_corpus(arguments, encoder: Encoder, device: str) -> Iterator[Scored]:
     """The lists of a corpus; lists of the same utterances share their embeddings."""
-    lists = arguments.trials or corpora.trial_lists(arguments.of) or [None]
-    if arguments.root or (arguments.out and len(lists) > 1):
+    if arguments.root or (arguments.out and len(arguments.trials or ()) != 1):
         raise ValueError(
             f"'{arguments.of}' is a corpus: it takes no --root, and with --out one of its lists, "
-            f"which --trials chooses (of {', '.join(map(str, lists))})"
+            "which --trials chooses"
         )
     embedded: dict[tuple, Tensor] = {}  # by the first utterance and their number
-    for name in lists:
-        splits = corpora.open_corpus(arguments.of, trials=name)
+    for name, splits in opened(arguments.of, arguments.layout, arguments.trials):
         test, trials = splits.test, splits.test_trials
         which = (str(test.keys[0]), len(test))
         if which not in embedded:
             embedded = {which: scorer.embed(encoder, test, device)}
-        yield f"{name or 'made'}: ", trials, test.keys, scorer.score(embedded[which], trials)
+        yield f"{name}: ", trials, test.keys, scorer.score(embedded[which], trials)
 
 
 def _rates(scores: np.ndarray, trials: Trials) -> str:

@@ -260,14 +260,14 @@ NO_CHECKPOINTS = {
     rb"\{": "it is an answer in JSON, saved in place of the file: read it, and download it again",
     rb"\x1f\x8b": "it is a gzip archive, unpack it first",
     rb"$": "it is empty, was it cut off in a copy?",
-    rb"": "was it cut off in a copy, or written by another program?",
 }
 """How a file may begin that is no checkpoint -> what it is then, and what to do."""
 
 
 def unreadable(path: Path, reason: str) -> ValueError:
-    """The error for a file that is no checkpoint; its first bytes tell the likely cause."""
+    """The error for a file that is no checkpoint: what its first bytes tell, else the reason."""
     with open(path, "rb") as file:
         head = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
-    cause = next(what for start, what in NO_CHECKPOINTS.items() if re.match(start, head))
-    return ValueError(f"'{path}' is no checkpoint that can be read ({reason}): {cause}")
+    known = [what for start, what in NO_CHECKPOINTS.items() if re.match(start, head)]
+    cause = known[0] if known else f"{reason}; was it cut off in a copy, or is it something else?"
+    return ValueError(f"'{path}' is no checkpoint that can be read: {cause}")

@@ -13,7 +13,7 @@ import torch
 import ssps_lib
 from ssps_lib import encoders, pretrained, scorer
 from ssps_lib.cli import main
-from ssps_lib.cli.files import embed_files
+from ssps_lib.cli.encoders import embed_files
 from ssps_lib.corpora import Trials
 
 
@@ -58,12 +58,6 @@ def test_embed_prints_a_line_for_each_file_of_a_folder(folder, encoder, capsys):
     found = np.array([[float(value) for value in row[1:]] for row in rows[:1]])
     np.testing.assert_allclose(found[0], alone(encoder, folder / "a.wav"), atol=1e-4)
     assert "simulated voices only" in printed.err
-
-
-def test_files_read_in_blocks_keep_their_order(folder, encoder):
-    files = [folder / "c.wav", folder / "a.wav", folder / "b.wav"]
-    at_once = embed_files(encoder, files)
-    torch.testing.assert_close(embed_files(encoder, files, minutes=1e-6), at_once)
 
 
 def test_a_file_verifies_itself(folder, capsys):
@@ -150,7 +144,7 @@ def test_help_suffices(command, capsys):
 
 def test_the_module_runs_as_a_command(folder):
     source = Path(ssps_lib.__file__).parents[1]
-    command = [sys.executable, "-m", "ssps_lib.cli", "verify", "a.wav", "none.wav"]
+    command = [sys.executable, "-m", "ssps_lib", "verify", "a.wav", "none.wav"]
     environment = os.environ | {"PYTHONPATH": str(source)}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 2 and done.stdout == ""

@@ -139,8 +139,8 @@ def test_files_are_known_by_their_content_not_by_their_names(encoder, tmp_path):
         (b'{"error": "Repository not found"}', "it is an answer in JSON"),
         (b"\x1f\x8b\x08\x00\x00\x00\x00\x00", "it is a gzip archive, unpack it first"),
         (b"", "it is empty"),
-        (b"EER 6.3 %", "written by another program"),
-        (b"PK\x03\x04 a zip of other things", "written by another program"),
+        (b"EER 6.3 %", "is it something else"),
+        (b"PK\x03\x04 a zip of other things", "is it something else"),
     ],
 )
 def test_what_is_no_checkpoint_is_recognised(name, content, cause, tmp_path):

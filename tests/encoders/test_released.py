@@ -147,7 +147,7 @@ def faulty(model):
     return {
         "pickled object": (
             {"model": Stranger()},
-            r"pickles an object of .*Stranger\)",
+            "pickles an object of .*Stranger",
         ),
         "a bare state dict": (model, "lacks the key 'model'"),
         "a tensor": (torch.zeros(3), "lacks the key 'model'"),

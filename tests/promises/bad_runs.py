@@ -405,7 +405,7 @@ CHECKPOINTS = {
         "another architecture or version",
     ),
     "an encoder that is text": Row(
-        lambda at: load_encoder(text(at / "model.pt", "weights")), "model.pt", "can be read"
+        lambda at: load_encoder(text(at / "model.pt", "weights")), "model.pt", "is it something else"
     ),
     "a pickle that would run code": Row(
         lambda at: load_encoder(pickled(at / "evil.pt")), "it pickles an object of", "can be read"
