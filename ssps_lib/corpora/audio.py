@@ -226,11 +226,15 @@ def _is_cut(path: Path, head: bytes, log: str, frames: int) -> bool:
 
 
 def _ends_with_a_page(path: Path) -> bool:
-    """Whether the last page of an Ogg file is complete; that it says it is the last is optional."""
-    with open(path, "rb") as file:
-        file.seek(max(0, os.path.getsize(path) - 2**17))  # a page has at most 65,307 bytes
-        tail = file.read()
-    page = tail[tail.rfind(b"OggS") :]
+    """Whether the last page of an Ogg file is complete; that it says it is the last is optional.
+
+    Raises:
+        ValueError: several streams follow each other, of which libsndfile reads the first.
+    """
+    content = path.read_bytes()
+    if (streams := len(re.findall(rb"OggS\0[\2\3\6\7]", content))) > 1:
+        raise ValueError(f"holds {streams} streams one after the other: convert it to wav first")
+    page = content[content.rfind(b"OggS") :]
     lacing = page[27 : 27 + page[26]] if len(page) > 27 else b""
     return len(page) > 27 and len(page) >= 27 + len(lacing) + sum(lacing)
 

@@ -82,7 +82,8 @@ def open_folder(
     folder = _place(table, plan := digest(table, settings))
     fresh = not is_packed(folder)
     if fresh:
-        pack_table(table, folder, _name(table), plan, simulate, skip_faulty, workers)
+        source = content_of(Path(path))
+        pack_table(table, folder, _name(table), plan, simulate, skip_faulty, workers, source=source)
     elif table.faults:
         raise refused(table, table.faults)
     elif not skip_faulty and (skipped := (folder / SKIPPED).read_text(encoding="utf-8")):
@@ -138,7 +139,7 @@ def pack(
     elif out is None and is_packed(opened := _place(table, plan)):
         opened.rename(folder)
     else:
-        source = content_of(table.root)
+        source = content_of(Path(root))
         pack_table(table, folder, name, plan, None, skip_faulty, workers, source=source)
     if noises is not None:
         noises(open_packed(folder).train, folder / "bank.safetensors")

@@ -80,9 +80,8 @@ class Table:
         files, second = first_of_formats(found.files)
         self.misplaced += found.faults
         if second:
-            self.notes.append(
-                f"{counted(len(second), 'utterance')} in two formats: {second[0]}, ..."
-            )
+            many = counted(len(second), "file")
+            self.notes.append(f"{many} left aside, second formats such as {second[0]}")
         if found.passed_over:
             self.notes.append(str(found))
         return files

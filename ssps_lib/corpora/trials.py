@@ -71,7 +71,8 @@ def read_trials(path: Path, keys: Sequence[str] | np.ndarray | None = None) -> T
         raise ValueError(f"{path} has {many}:\n{listed(found.faults)}")
     for note in found.notes:
         warnings.warn(note, stacklevel=2)
-    return Trials(*found.rows.T, keys=[str(key) for key in keys])
+    label, first, second = found.rows.T
+    return Trials(label, first, second, [str(key) for key in keys])
 
 
 def write_trials(path: Path, trials: Trials, keys: Sequence[str] | np.ndarray) -> None:
@@ -133,9 +134,8 @@ def _seen(line: str) -> str:
     mark = next((mark for mark in ";,|" if line.count(mark) == 2), None)
     if mark is not None:
         return f", its columns are separated by '{mark}': separate them by blanks"
-    return f", it has {counted(len(parts), 'column')}" + ", are there blanks in names?" * (
-        len(parts) > 3
-    )
+    blanks = ": are there blanks in names?" if len(parts) > 3 else ""
+    return f", it has {counted(len(parts), 'column')}{blanks}"
 
 
 def _judge(
@@ -146,9 +146,7 @@ def _judge(
     if not len(rows):
         return
     pairs = np.sort(rows[:, 1:], 1) @ np.array([len(keys), 1])
-    _, first, which, times = np.unique(
-        pairs, return_index=True, return_inverse=True, return_counts=True
-    )
+    _, first, which = np.unique(pairs, return_index=True, return_inverse=True)
     odd = rows[:, 0] != rows[first[which], 0]
     for row in np.flatnonzero(odd):
         a, b = (keys[i] for i in rows[row, 1:])
@@ -156,7 +154,7 @@ def _judge(
             f"{name}, line {numbers[row]}: '{a}' and '{b}' have label {rows[row, 0]} here and "
             f"{1 - rows[row, 0]} in line {numbers[first[which[row]]]}"
         )
-    if (repeated := int(times.sum() - len(times) - odd.sum())) > 0:
+    if (repeated := len(rows) - len(first) - int(odd.sum())) > 0:
         found.notes.append(f"{name}: {counted(repeated, 'trial')} repeated, counted each time")
     if speakers is None:
         return
@@ -164,8 +162,8 @@ def _judge(
     wrong = np.flatnonzero((ids[rows[:, 1]] == ids[rows[:, 2]]) != rows[:, 0])
     if len(wrong) > len(rows) / 2:
         found.faults.append(
-            f"{name}: {len(wrong):,} of {len(rows):,} labels contradict the speakers of the corpus; "
-            "are they reversed? 1 stands for the same speaker"
+            f"{name}: {len(wrong):,} of {len(rows):,} labels contradict the speakers of the "
+            "corpus; are they reversed? 1 stands for the same speaker"
         )
         return
     for row in wrong:

@@ -33,7 +33,7 @@ LISTS = {  # by name: the file and how many trials it holds
 TEST_SPEAKERS = range(10_270, 10_310)  # of VoxCeleb1
 DEV_SPEAKERS = 40  # whose trials are observed during training
 SPEAKER = re.compile(r"id[01]\d{4}")
-VIDEO, UTTERANCE = re.compile(r"[\w-]{11}"), re.compile(r"\d{5,7}\.\w+")
+UTTERANCE = re.compile(r"[\w-]{11}/\d{5,7}\.\w+")  # in the folder of its video
 PART = re.compile(r"(?:^|[/_-])(dev|train|test)(?:[/_-]|$)")
 TRAINED_ON_1 = "it names training speakers, as VoxCeleb2 is not here"
 
@@ -49,10 +49,8 @@ def is_voxceleb(root: Path, levels: int = 4) -> bool:
     folders = sorted(path for path in root.iterdir() if path.is_dir())[:20]
     for folder in folders:
         if SPEAKER.fullmatch(folder.name):
-            videos = (path for path in folder.iterdir() if VIDEO.fullmatch(path.name))
-            return any(
-                UTTERANCE.fullmatch(file.name) for video in videos for file in video.glob("*")
-            )
+            below = (f"{file.parent.name}/{file.name}" for file in folder.glob("*/*"))
+            return any(UTTERANCE.fullmatch(name) for name in below)
     return any(is_voxceleb(folder, levels - 1) for folder in folders)
 
 

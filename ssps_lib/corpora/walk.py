@@ -56,7 +56,7 @@ def walk(folder: Path) -> Walk:
     def unreadable(error: OSError) -> None:
         found.faults.append(f"{error.filename}: cannot be read ({error.strerror})")
 
-    for place, folders, files in os.walk(folder, unreadable, followlinks=True):
+    for place, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
         parts = Path(place).relative_to(folder).parts
         folders[:] = [name for name in folders if name[0] != "." and len(parts) < DEEPEST]
         for file in ("/".join((*parts, name)) for name in files if name[0] != "."):
