@@ -312,7 +312,7 @@ def _whole(encoder, corpus: Corpus, device, budget: int) -> Iterator[tuple[np.nd
     longest = int(LONGEST * SAMPLE_RATE)
     if long := int((corpus.lengths > longest).sum()):
         warnings.warn(
-            f"{corpus.name}: what lasts more than {LONGEST:g} s ({long} of {len(corpus)}) is embedded "
+            f"{corpus.name}: what lasts more than {LONGEST:g} s ({long} of {len(corpus)}) is taken "
             "as the mean over equal windows of it",
             stacklevel=3,
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ssps_lib import corpora
-from ssps_lib.cli.output import output
+from ssps_lib.cli.output import output, require_place
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -31,8 +31,10 @@ def pack(arguments: argparse.Namespace) -> int:
         kinds = ", ".join(f"{end - begin:,} of {kind}" for kind, (begin, end) in bank.kinds.items())
         print(f"noises of 8 s: {kinds}; {len(bank.responses):,} rooms")
 
-    for place in arguments.noises or ():
-        corpora.walk(place)  # a folder that is missing is told before the work
+    for place in arguments.noises or ():  # what cannot be is told before the work
+        corpora.walk(place)
+    if arguments.out is not None:
+        require_place(arguments.out)
     folder = corpora.pack(
         arguments.corpus, arguments.out, arguments.layout,
         noises=write_noises if arguments.noises else None,

@@ -92,13 +92,13 @@ def _score_files(arguments, encoder: Encoder, device: str) -> Iterator[Scored]:
 
 def _score_corpus(arguments, encoder: Encoder, device: str) -> Iterator[Scored]:
     """The lists of a corpus; lists of the same utterances share their embeddings."""
-    if arguments.root or (arguments.out and len(arguments.trials or ()) != 1):
-        raise ValueError(
-            f"'{arguments.of}' is a corpus: it takes no --root, and with --out one of its lists, "
-            "which --trials chooses"
-        )
+    if arguments.root:
+        raise ValueError(f"--root is for a list of files, but '{arguments.of}' is a corpus")
+    lists = arguments.trials or corpora.trial_lists(arguments.of, arguments.layout)
+    if arguments.out and len(lists) > 1:
+        raise ValueError(f"--out takes one of the lists {', '.join(lists)}: choose with --trials")
     embedded: dict[tuple, Tensor] = {}  # by the first utterance and their number
-    for name, splits in opened(arguments.of, arguments.layout, arguments.trials):
+    for name, splits in opened(arguments.of, arguments.layout, lists):
         test, trials = splits.test, splits.test_trials
         which = (str(test.keys[0]), len(test))
         if which not in embedded:

@@ -22,10 +22,15 @@ def output(path: Path | None, *endings: str) -> Iterator[Path | None]:
         expected = f"a file that ends in {' or '.join(endings)}" if endings else "a file"
         raise ValueError(f"the output is '{path}', expected {expected}")
     path = path.resolve()
+    require_place(path)
+    with files.whole(path) as partial:
+        yield partial
+
+
+def require_place(path: Path) -> None:
+    """ValueError where no file can be written to the folder in which `path` is to be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise ValueError(f"'{path}' cannot be written ({error.strerror})") from None
-    with files.whole(path) as partial:
-        yield partial
