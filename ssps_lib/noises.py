@@ -21,7 +21,7 @@ from ssps_lib.augmentation import (
 from ssps_lib.corpora.audio import read_audio
 from ssps_lib.corpora.corpus import SAMPLE_RATE, Corpus
 from ssps_lib.corpora.faults import listed
-from ssps_lib.corpora.table import audio_files
+from ssps_lib.corpora.walk import walk
 
 ROOMS = ("simulated_rirs", "rir")
 RESPONSE = 1.0  # seconds of a response that are kept
@@ -73,7 +73,7 @@ def _recognised(folders: Sequence[Path]) -> dict[str, list[Path]]:
         before = sum(map(len, found.values()))
         for kind, names in {**{kind: (kind,) for kind in SNR_DB}, "rooms": ROOMS}.items():
             roots = [path / name for path in below for name in names if (path / name).is_dir()]
-            found[kind] += [root / file for root in roots for file in sorted(audio_files(root))]
+            found[kind] += [root / file for root in roots for file in walk(root).files]
         if sum(map(len, found.values())) == before:
             raise ValueError(
                 f"'{folder}' holds no audio in {', '.join((*SNR_DB, *ROOMS))}: give the folder of "
@@ -87,7 +87,7 @@ def _read_all(files: Sequence[Path]) -> list[np.ndarray]:
 
     def read(file: Path) -> np.ndarray | str:
         try:
-            return read_audio(file, shortest=0.01).samples.astype(np.float16)
+            return read_audio(file, shortest=0.01, speech=False).astype(np.float16)
         except ValueError as error:
             return f"{file}: {error}"
 

@@ -12,9 +12,8 @@ from ssps_lib.cli.output import output, require_place
 
 def check(arguments: argparse.Namespace) -> int:
     """Print the report; 1 where there are faults."""
-    report = corpora.check(
-        arguments.corpus, arguments.layout, arguments.decode, noises=arguments.noises
-    )
+    root = corpora.locate(arguments.corpus) or arguments.corpus
+    report = corpora.check(root, arguments.layout, arguments.decode, arguments.noises)
     print(report)
     return int(bool(report.faults))
 

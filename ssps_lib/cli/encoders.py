@@ -112,10 +112,9 @@ def _rates(scores: np.ndarray, trials: Trials) -> str:
     if len(set(trials.labels)) < 2:
         return f"{counts}, all of one class: EER needs both"
     rates = scorer.error_rates(scores, trials.labels)
-    line = f"EER {rates['eer']:.2f} %, minDCF {rates['min_dcf']:.4f} ({counts}, cosine)"
     if rates["eer"] > 50:
-        line += "\nnote: above 50 %, are the labels reversed? 1 is for the same speaker"
-    return line
+        warnings.warn("EER above 50 %: are the labels reversed? 1 is one speaker", stacklevel=2)
+    return f"EER {rates['eer']:.2f} %, minDCF {rates['min_dcf']:.4f} ({counts}, cosine)"
 
 
 def export(arguments: argparse.Namespace) -> int:

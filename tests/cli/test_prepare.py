@@ -1,8 +1,4 @@
-"""The command line: check, pack, trials and score, as a reader types them."""
-
-import re
-import subprocess
-import sys
+"""`ssps check`, `pack`, `trials` and `score` of a corpus, as a reader types them."""
 
 import numpy as np
 import pytest
@@ -12,31 +8,8 @@ from sounds import make_tree, write
 
 from ssps_lib import encoders, scorer
 from ssps_lib.augmentation import read_bank
-from ssps_lib.corpora import __main__ as commands
-from ssps_lib.corpora import open_corpus, read_trials
-from ssps_lib.corpora.folder import open_folder
-from ssps_lib.encoders import save_encoder
+from ssps_lib.corpora import open_corpus, open_folder, read_trials
 from ssps_lib.noises import GENERATED
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("SSPS_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def command(capsys):
-    """Run one command in this process; returns its status, output and error output."""
-
-    def run(*arguments):
-        try:
-            status = commands.main([str(argument) for argument in arguments])
-        except SystemExit as left:
-            status = left.code
-        return (status, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture
@@ -71,63 +44,6 @@ def noises(tmp_path, monkeypatch):
     return tmp_path / "musan", tmp_path / "RIRS_NOISES"
 
 
-# -- another process ----------------------------------------------------------------------------
-
-
-def in_a_shell(*arguments):
-    command = [sys.executable, "-m", "ssps_lib.corpora", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
-
-
-def test_a_shell_sees_faults_by_the_exit_status_and_no_traceback(tmp_path):
-    root = make_tree(tmp_path / "tree", speakers=6)
-    (root / "s2/r1/u0.wav").write_bytes(b"")
-    done = in_a_shell("check", root)
-    assert done.returncode == 1
-    assert "fault: s2/r1/u0.wav: is empty (0 bytes)" in done.stdout
-    assert done.stdout.endswith("1 faults\n") and "Traceback" not in done.stderr
-
-
-def test_a_missing_folder_is_told_in_one_line():
-    done = in_a_shell("pack", "nowhere/at/all")
-    assert done.returncode == 1 and done.stdout == ""
-    expected = "error: corpus 'nowhere/at/all' is not an existing folder: check the path\n"
-    assert done.stderr == expected
-
-
-def test_commands_start_without_pytorch():
-    """Each packing process starts anew: with PyTorch that takes seconds and half a gigabyte."""
-    code = "import sys, ssps_lib.corpora.__main__; print({'torch', 'scipy'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout == "set()\n", done.stderr
-
-
-# -- help ---------------------------------------------------------------------------------------
-
-
-def test_help_names_every_command_and_layout(command):
-    status, out, _ = command("--help")
-    assert status == 0
-    for word in ("check", "pack", "trials", "score", "examples:", "<speaker>/<recording>/"):
-        assert word in out
-    for line in re.findall(r"^  python -m ssps_lib.corpora (.*)$", commands.EXAMPLES, re.M):
-        commands.parser().parse_args(line.split())  # every example is well-formed
-
-
-@pytest.mark.parametrize("name", ["check", "pack", "trials", "score"])
-def test_help_explains_every_option(command, name):
-    status, out, _ = command(name, "--help")
-    assert status == 0
-    (chosen,) = (action for action in commands.parser()._actions if action.choices)
-    for action in chosen.choices[name]._actions:
-        assert action.help and " ".join(action.help.split())[:20] in " ".join(out.split())
-
-
-def test_a_wrong_command_is_refused(command):
-    status, _, err = command("unpack", "folder")
-    assert status == 2 and "invalid choice: 'unpack'" in err
-
-
 # -- from recordings to scores ------------------------------------------------------------------
 
 
@@ -137,8 +53,8 @@ def test_check_counts_and_lists_differences(command, voxceleb):
     lines = out.splitlines()
     assert "voxceleb, 36 utterances of 9 speakers in 18 recordings" in lines[0]
     assert "12 train, 8 dev, 8 test, 8 rest" in lines[0]
-    assert lines[1:4] == ["trials O: 2", "trials E: 3", "trials H: 2"]
-    assert lines[4].startswith("difference: VoxCeleb2 dev: 12 of 1,092,009 utterances")
+    assert lines[1:4] == [f"note: trials {x}" for x in ("O: 2", "E: 3", "H: 2")]
+    assert lines[4].startswith("note: VoxCeleb2 dev: 12 of 1,092,009 utterances")
     assert lines[-1] == "0 faults"
 
 
@@ -148,9 +64,9 @@ def test_check_decodes_when_asked(command, tmp_path):
     write(root, "s2/r0/slow", rate=8_000, channels=2)
     status, out, _ = command("check", root)
     assert status == 0
-    assert "1 files will be resampled to 16000 Hz" in out
-    assert "1 files will be mixed down to one channel" in out
-    status, out, _ = command("check", root, "--decode", "--workers", 1)
+    assert "1 file will be resampled to 16000 Hz" in out
+    assert "1 file will be mixed down to one channel" in out
+    status, out, _ = command("check", root, "--decode")
     assert status == 1 and "fault: s1/r1/nan.wav: holds samples that are not finite" in out
 
 
@@ -160,16 +76,15 @@ def test_check_reads_lists_and_files_and_reports_all(command, voxceleb):
     write(voxceleb, "vox2/dev/stray")
     status, out, _ = command("check", voxceleb)
     faults = [line for line in out.splitlines() if line.startswith("fault: ")]
-    assert status == 1 and len(faults) == 3
+    assert status == 1
     assert faults[0] == "fault: veri_test2.txt, line 1: 'id10270/x/1.wav' is not in the corpus"
-    assert "vox2/dev/stray.wav: wrong depth" in faults[1]
-    assert "id00013/aaaaaaaaaaa/00002.wav: is truncated" in faults[2]
+    assert any("vox2/dev/stray.wav: wrong depth" in fault for fault in faults)
+    assert "id00013/aaaaaaaaaaa/00002.wav: cannot be read: damaged" in faults[-1]
 
 
 def test_voxceleb_is_packed_listed_and_scored(command, voxceleb, noises, home, tmp_path):
     status, out, err = command("pack", voxceleb, "--workers", 1, "--noises", *noises)
     assert status == 0, err
-    assert "difference: VoxCeleb2 dev: 12 of 1,092,009 utterances" in err
     folder = home / "corpora" / "voxceleb"
     assert f"{folder}: 36 utterances" in out and "open_corpus('voxceleb')" in out
     assert "2 of speech, 2 of music, 1 of noise; 1 rooms" in out
@@ -188,7 +103,7 @@ def test_voxceleb_is_packed_listed_and_scored(command, voxceleb, noises, home, t
         "H: 2 trials, 1 of one speaker (1 across recordings), 4 utterances of 3 speakers",
     ]
     written = tmp_path / "written.txt"
-    assert command("trials", "voxceleb", "--trials", "H", "--write", written)[0] == 0
+    assert command("trials", "voxceleb", "--trials", "H", "--out", written)[0] == 0
     hard = open_corpus("voxceleb", trials="H")
     again = read_trials(written, hard.test.keys)
     assert (again.first == hard.test_trials.first).all()
@@ -196,15 +111,15 @@ def test_voxceleb_is_packed_listed_and_scored(command, voxceleb, noises, home, t
 
     torch.manual_seed(0)
     encoder = encoders.ECAPATDNN(channels=16, dim=16, attention=8, se=8).eval()
-    save_encoder(encoder, tmp_path / "encoder.safetensors")
-    status, out, _ = command("score", "voxceleb", tmp_path / "encoder.safetensors")
+    encoders.save_encoder(encoder, tmp_path / "encoder.safetensors")
+    status, out, _ = command("score", "voxceleb", "--encoder", tmp_path / "encoder.safetensors")
     assert status == 0
     for name, line in zip("OEH", out.splitlines(), strict=True):
         splits = open_corpus("voxceleb", trials=name)
         scores = scorer.score(scorer.embed(encoder, splits.test), splits.test_trials)
         rates = scorer.error_rates(scores, splits.test_trials.labels)
         assert line.startswith(f"{name}: EER {rates['eer']:.2f} %, minDCF {rates['min_dcf']:.4f}")
-    status, out, _ = command("score", "voxceleb", tmp_path / "encoder.safetensors", "--trials", "E")
+    status, out, _ = command("score", "voxceleb", "--encoder", tmp_path / "encoder.safetensors", "--trials", "E")
     assert status == 0 and out.startswith("E: EER") and out.count("\n") == 1
 
 
@@ -225,7 +140,7 @@ def test_packing_skips_faulty_files_and_lists_them(command, tmp_path):
     (root / "s2/r0/u1.wav").write_bytes(b"")
     status, out, err = command("pack", root, "--out", tmp_path / "packed")
     assert status == 0 and "27 utterances" in out
-    assert "warning: 1 faulty files" in err and "s2/r0/u1.wav: is empty" in err
+    assert "warning: 1 faulty file of" in err and "s2/r0/u1.wav: is empty" in err
     skipped = (tmp_path / "packed" / "skipped.txt").read_text()
     assert skipped == "s2/r0/u1.wav: is empty (0 bytes)\n"
 
@@ -236,7 +151,7 @@ def test_a_pack_of_files_that_have_changed_since_is_refused(command, tmp_path):
         assert command("pack", root, "--out", out)[0] == 0
     write(root, "s0/r0/more")
     status, _, err = command("pack", root, "--out", out)
-    assert status == 1 and "was packed from other files, or some have changed since" in err
+    assert status == 2 and "was packed from other files, or some have changed since" in err
 
 
 def test_what_cannot_be_scored_is_reported_and_not_packed(command, tmp_path):
@@ -245,7 +160,7 @@ def test_what_cannot_be_scored_is_reported_and_not_packed(command, tmp_path):
     assert status == 1 and "fault: voices test: no speaker has two recordings" in report
     assert "2 faults" in report
     status, _, err = command("pack", root, "--out", out)
-    assert status == 1 and "voices dev: no speaker has two recordings" in err
+    assert status == 2 and "voices dev: no speaker has two recordings" in err
     assert not list(tmp_path.glob("packed*"))
 
 
@@ -253,16 +168,16 @@ def test_errors_of_commands(command, voxceleb, tmp_path):
     root = make_tree(tmp_path / "voices", speakers=6)
     (tmp_path / "taken").mkdir()
     status, _, err = command("pack", root, "--out", tmp_path / "taken")
-    assert status == 1 and "exists and is not a packed corpus: choose another --out" in err
+    assert status == 2 and "exists and is not a packed corpus: choose another --out" in err
     status, _, err = command("pack", root, "--noises", tmp_path / "nowhere")
-    assert status == 1 and "are not an existing folder: check the path" in err
+    assert status == 2 and "is not an existing folder: check the path" in err
     status, _, err = command("trials", "nowhere")
-    assert status == 1 and err.startswith("error: corpus 'nowhere' is")
+    assert status == 2 and err.startswith("error: corpus 'nowhere' is")
     assert command("pack", voxceleb, "--workers", 1)[0] == 0
     status, _, err = command("trials", "voxceleb", "--trials", "X")
-    assert status == 1 and "has no trial list 'X', only O, E, H" in err
+    assert status == 2 and "has no trial list 'X', only O, E, H" in err
     status, _, err = command("score", "voxceleb", tmp_path / "no.safetensors")
-    assert status == 1 and "no.safetensors" in err
+    assert status == 2 and "no.safetensors" in err
     (tmp_path / "home/corpora/voxceleb/shards/00000.int16").write_bytes(b"")
     status, _, err = command("check", "voxceleb")
-    assert status == 1 and "0 bytes" in err
+    assert status == 2 and "0 bytes" in err
