@@ -163,7 +163,7 @@ def audio_files(places: Iterable[Path]) -> list[Path]:
             continue
         inside = corpora.walk(place)
         if not inside.files:
-            raise ValueError(f"'{place}' holds no audio file ({inside or 'it is empty'})")
+            raise ValueError(f"'{place}' holds no audio file ({str(inside) or 'it is empty'})")
         for passed in filter(None, [*inside.faults, str(inside)]):
             warnings.warn(f"'{place}': {passed}", stacklevel=2)
         found |= dict.fromkeys(place / file for file in inside.files)

@@ -112,15 +112,21 @@ def test_voxceleb_is_packed_listed_and_scored(command, voxceleb, noises, home, t
     torch.manual_seed(0)
     encoder = encoders.ECAPATDNN(channels=16, dim=16, attention=8, se=8).eval()
     encoders.save_encoder(encoder, tmp_path / "encoder.safetensors")
-    status, out, _ = command("score", "voxceleb", "--encoder", tmp_path / "encoder.safetensors")
+    words = ["score", "voxceleb", "--encoder", tmp_path / "encoder.safetensors"]
+    status, out, _ = command(*words)
     assert status == 0
     for name, line in zip("OEH", out.splitlines(), strict=True):
         splits = open_corpus("voxceleb", trials=name)
         scores = scorer.score(scorer.embed(encoder, splits.test), splits.test_trials)
         rates = scorer.error_rates(scores, splits.test_trials.labels)
         assert line.startswith(f"{name}: EER {rates['eer']:.2f} %, minDCF {rates['min_dcf']:.4f}")
-    status, out, _ = command("score", "voxceleb", "--encoder", tmp_path / "encoder.safetensors", "--trials", "E")
+    status, out, _ = command(*words, "--trials", "E")
     assert status == 0 and out.startswith("E: EER") and out.count("\n") == 1
+    status, _, err = command(*words, "--out", tmp_path / "scores.txt")
+    assert status == 2 and "--out takes one of the lists O, E, H: choose with --trials" in err
+    assert command(*words, "--out", tmp_path / "scores.txt", "--trials", "H")[0] == 0
+    rows = (tmp_path / "scores.txt").read_text().split()[2::3]
+    assert rows == (voxceleb / "list_test_hard2.txt").read_text().split()[2::3]
 
 
 def test_a_folder_is_packed_under_its_name_and_trials_are_made(command, tmp_path):
