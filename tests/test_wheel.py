@@ -19,8 +19,8 @@ BOOK_ONLY = (
     "soundfile", "onnx", "onnxruntime", "lightly", "av",
 )  # fmt: skip
 CORE = (
-    "analysis", "augmentation", "claims", "cli.commands", "corpora.folder", "encoders", "export",
-    "features", "frameworks", "latent", "losses", "paper", "positives", "pretrained", "recipes",
+    "analysis", "augmentation", "cli.commands", "corpora.folder", "encoders", "export",
+    "features", "frameworks", "losses", "positives", "pretrained", "recipes",
     "scorer", "training.run",
 )  # fmt: skip
 # Refuses the packages of the book, then imports the library and uses it.

@@ -189,35 +189,22 @@ def _median(values: np.ndarray, weights: np.ndarray) -> float:
     return float(np.mean([values[order][min(i, len(values) - 1)] for i in middle]))
 
 
-def score_histogram(
-    targets: Array,
-    others: Array,
-    threshold: float | None = None,
-    edges: Array | None = None,
-    ax: Axes | None = None,
-) -> Axes:
+def score_histogram(targets: Array, others: Array, edges: Array, ax: Axes | None = None) -> Axes:
     """Cosines of target and non-target trials, each normalised to its own area.
 
     Args:
-        targets, others: scores; or, with the `edges` (n + 1,) of bins, the share of each bin (n,).
-        threshold: where the EER is reached, marked by a line.
+        targets, others: share of each bin (n,).
+        edges: of the bins (n + 1,).
     """
     ax = _axes(ax)
-    targets, others = _weighted(targets, edges), _weighted(others, edges)
-    used = np.concatenate([x[w > 0] for x, w in (targets, others)])  # type: ignore[index]
-    if edges is None:
-        bins = np.linspace(used.min(), used.max() + 1e-9, 60)
-    else:
-        bounds = np.asarray(edges)
-        first, last = np.searchsorted(bounds, used.min()) - 1, np.searchsorted(bounds, used.max())
-        bins = bounds[first : last + 1]
+    edges = np.asarray(edges)
+    used = np.flatnonzero(np.add(targets, others))
+    bins = edges[used[0] : used[-1] + 2]
     classes = ((others, OTHERS[1], "different speakers"), (targets, OTHERS[0], "same speaker"))
-    for (values, weights), color, label in classes:
-        shown = {"x": values, "bins": bins, "weights": weights, "density": True, "color": color}
-        ax.hist(**shown, alpha=0.3, histtype="stepfilled")
-        ax.hist(**shown, histtype="step", linewidth=1.6, label=label)
-    if threshold is not None:
-        ax.axvline(threshold, color=INK, linewidth=1, linestyle="--", label="threshold at the EER")
+    for shares, color, label in classes:
+        shown = {"x": (edges[1:] + edges[:-1]) / 2, "weights": shares, "color": color}
+        ax.hist(**shown, bins=bins, density=True, alpha=0.3, histtype="stepfilled")
+        ax.hist(**shown, bins=bins, density=True, histtype="step", linewidth=1.6, label=label)
     ax.set(xlabel="cosine", ylabel="density")
     ax.grid(axis="x", visible=False)
     _legend(ax, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))

@@ -109,12 +109,10 @@ def test_relations_that_do_not_hold():
 def test_relations_that_hold():
     holding = [r.claim for r in paper.relations() if r.holds]
     for text in (
-        "the same SSL and supervised results", "Table V's augmented", "improves EER and minDCF",
-        "K = 25,000, M = 1 outperforms", "supervised positives bound",
-        "SSPS-NN is best with M = 50",
+        "improves EER and minDCF", "K = 25,000, M = 1 outperforms",
+        "supervised positives bound", "SSPS-NN is best with M = 50",
         "best configuration for the minDCF", "neighbouring clusters beat", "rises by about 8 %",
-        "73, 72, 45, 41 and 23 %", "Fast ResNet-34 have 3.93", "positives SimCLR outperforms",
-        "Table IV's SSPS systems",
+        "positives SimCLR outperforms",
     ):  # fmt: skip
         assert any(text in claim for claim in holding), text
 
