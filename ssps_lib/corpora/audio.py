@@ -188,12 +188,14 @@ def _open_by_soundfile(path: Path, head: bytes) -> Stream:
         def seekable(self) -> bool:
             return False
 
+    if head.startswith(b"OggS"):
+        _check_pages(path)
     try:
         file = Forward(_repaired(path, head))
     except soundfile.SoundFileError as error:
         raise _damaged(path, error) from None
     announced = None if file.frames >= ENDLESS else file.frames
-    if _is_cut(path, head, file.extra_info, file.frames):
+    if _is_cut(head, file.extra_info, file.frames):
         raise ValueError(TRUNCATED)
 
     def blocks() -> Iterator[np.ndarray]:
@@ -211,7 +213,7 @@ def _open_by_soundfile(path: Path, head: bytes) -> Stream:
     return Stream(file.samplerate, file.channels, announced, blocks())
 
 
-def _is_cut(path: Path, head: bytes, log: str, frames: int) -> bool:
+def _is_cut(head: bytes, log: str, frames: int) -> bool:
     """Whether samples are missing at the end, which libsndfile passes over.
 
     Its log of a header names the sizes that lie beyond the end of the file.
@@ -220,23 +222,21 @@ def _is_cut(path: Path, head: bytes, log: str, frames: int) -> bool:
     if any(here + SLACK < announced < UNKNOWN for announced, here in sizes):
         return True
     sphere = re.search(rb"sample_count -i (\d+)", head) if head.startswith(b"NIST") else None
-    if sphere is not None and frames < WHOLE * int(sphere[1]):
-        return True
-    return head.startswith(b"OggS") and not _ends_with_a_page(path)
+    return sphere is not None and frames < WHOLE * int(sphere[1])
 
 
-def _ends_with_a_page(path: Path) -> bool:
-    """Whether the last page of an Ogg file is complete; that it says it is the last is optional.
+def _check_pages(path: Path) -> None:
+    """ValueError where the last page of an Ogg file is cut; to say it is the last is optional.
 
-    Raises:
-        ValueError: several streams follow each other, of which libsndfile reads the first.
+    Of several streams that follow each other, libsndfile would read the first.
     """
     content = path.read_bytes()
     if (streams := len(re.findall(rb"OggS\0[\2\3\6\7]", content))) > 1:
         raise ValueError(f"holds {streams} streams one after the other: convert it to wav first")
     page = content[content.rfind(b"OggS") :]
     lacing = page[27 : 27 + page[26]] if len(page) > 27 else b""
-    return len(page) > 27 and len(page) >= 27 + len(lacing) + sum(lacing)
+    if len(page) <= 27 or len(page) < 27 + len(lacing) + sum(lacing):
+        raise ValueError(TRUNCATED)
 
 
 def _repaired(path: Path, head: bytes) -> Any:

@@ -68,17 +68,22 @@ def check(
         title = f"{root}: packed, {counted(len(packed), 'utterance')}, {packed.hours:,.1f} hours"
         report = Report(title, list(verify(root)))
     else:
-        table = read_splits(root, layout)
-        report = Report(_title(table), [*table.faults, *table.misplaced], list(table.notes))
-        report.notes[:0] = [f"trials {x}: {len(rows):,}" for x, rows in table.lists.items()]
-        report.faults += [] if table.faults else missing_trials(table)
-        _look(report, table.root, [entry.file for entry in table.entries], decode)
+        report = check_table(read_splits(root, layout), decode)
     for folder in map(Path, noises or ()):
         found = walk(folder)
         report.faults += found.faults
         report.notes.append(f"noises {folder}: {counted(len(found.files), 'file')}")
         report.notes += [text] if (text := str(found)) else []
         _look(report, folder, found.files, decode, speech=False)
+    return report
+
+
+def check_table(table: Table, decode: bool = False) -> Report:
+    """What is wrong with the lists of a table and the files that it names."""
+    report = Report(_title(table), [*table.faults, *table.misplaced], list(table.notes))
+    report.notes[:0] = [f"trials {name}: {len(rows):,}" for name, rows in table.lists.items()]
+    report.faults += [] if table.faults else missing_trials(table)
+    _look(report, table.root, [entry.file for entry in table.entries], decode)
     return report
 
 
@@ -90,7 +95,7 @@ def _title(table: Table) -> str:
         sizes = ((split, end - begin) for split, (begin, end) in table.bounds().items())
         counts = f" ({', '.join(f'{size:,} {split}' for split, size in sizes)})"
     return (
-        f"{table.root}: {table.layout}, {counted(len(table.entries), 'utterance')} of "
+        f"{table.root}: {table.kind}, {counted(len(table.entries), 'utterance')} of "
         f"{counted(speakers, 'speaker')} in {counted(recordings, 'recording')}{counts}"
     )
 

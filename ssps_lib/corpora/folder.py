@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ssps_lib import files
+from ssps_lib.corpora.check import check_table
 from ssps_lib.corpora.corpus import Corpus, Splits
 from ssps_lib.corpora.faults import counted
 from ssps_lib.corpora.identity import content_of
@@ -78,14 +79,12 @@ def open_folder(
         from ssps_lib.corpora.sessions import Sessions
 
         simulate, settings = Sessions(channel, seed), [VERSION, simulated.VERSION, channel, seed]
-    require_trials(table)
+    _require_trials(table)
     folder = _place(table, plan := digest(table, settings))
     fresh = not is_packed(folder)
     if fresh:
         source = content_of(Path(path))
         pack_table(table, folder, _name(table), plan, simulate, skip_faulty, workers, source=source)
-    elif table.faults:
-        raise refused(table, table.faults)
     elif not skip_faulty and (skipped := (folder / SKIPPED).read_text(encoding="utf-8")):
         advice = "; skip_faulty=True leaves faulty files out"
         raise refused(table, skipped.splitlines(), advice)
@@ -128,7 +127,7 @@ def pack(
     folder = Path(out) if out is not None else files.home() / "corpora" / name
     if folder.exists() and not is_packed(folder):
         raise ValueError(f"'{folder}' exists and is not a packed corpus: choose another --out")
-    require_trials(table)
+    _require_trials(table)
     if is_packed(folder):
         note = folder / PLAN
         if note.is_file() and note.read_text() != plan:
@@ -182,12 +181,10 @@ def _check_options(sessions: str, seed: object, share: object, workers: object) 
         raise ValueError(f"workers is {workers!r}, at least 1 is needed")
 
 
-def require_trials(table: Table) -> None:
-    """ValueError where nothing could be scored, before hours of packing.
-
-    Where lists or files have faults as well, those are reported first, all at once.
-    """
-    faults = [] if table.faults else missing_trials(table)
+def _require_trials(table: Table) -> None:
+    """ValueError for faulty lists, with all files whose headers are, and where nothing could be
+    scored, before hours of packing."""
+    faults = check_table(table).faults if table.faults else missing_trials(table)
     if faults:
         raise refused(table, faults)
 

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -32,27 +32,32 @@ def identity(corpus: str | Path, noises: str | Path | Sequence[str | Path] | Non
     Args:
         corpus: as `open_corpus` takes it; "simulated" and no noises give "", as the proportions
             tell everything.
-        noises: a bank file, a folder, or several; by default the bank in a packed folder.
+        noises: "made" or None where they are generated, "bank" for the one in the packed folder;
+            or else a bank file, a folder, or several.
 
     Raises:
         ValueError: the corpus or the noises are not here.
     """
-    parts = [] if corpus == "simulated" else list(_of_corpus(corpus))
-    several = [noises] if isinstance(noises, (str, Path)) else noises or ()
-    parts += [content_of(Path(place)) for place in several]
+    folder = None if corpus == "simulated" else _folder_of(corpus)
+    parts = []
+    if folder is not None:
+        source = read_info(folder).get("source") if is_packed(folder) else None
+        parts.append(source or content_of(folder))
+        if noises == "bank":
+            noises = folder / "bank.safetensors"
+    if noises not in (None, "made"):
+        several = [noises] if isinstance(noises, (str, Path)) else noises
+        parts += [content_of(Path(place)) for place in several or ()]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12] if parts else ""
 
 
-def _of_corpus(corpus: str | Path) -> Iterable[str]:
+def _folder_of(corpus: str | Path) -> Path:
     folder = locate(corpus)
     if folder is None and corpus == "librispeech":
         folder = files.home() / "downloads" / "LibriSpeech"
     if folder is None or not folder.is_dir():
         raise ValueError(f"corpus '{corpus}' is not here: its content cannot be told")
-    source = read_info(folder).get("source") if is_packed(folder) else None
-    yield source or content_of(folder)
-    if (bank := folder / "bank.safetensors").is_file():
-        yield content_of(bank)
+    return folder
 
 
 def content_of(place: Path) -> str:

@@ -55,11 +55,7 @@ def read_table(
             f"corpus '{root}' holds no audio: expected {DEPTH} with one of "
             f"{', '.join(EXTENSIONS)}, or train.csv with columns file, speaker, recording{text}"
         )
-    if layout is None and found != "folder" and (table.faults or table.misplaced):
-        table.faults.append(
-            f"the names in it make '{root.name}' a {found} corpus; if it is none, give "
-            "layout='folder' (--layout folder)"
-        )
+    table.guessed = layout is None and subsets is None
     return table
 
 

@@ -134,8 +134,6 @@ def pack_table(
             of another plan.
         OSError: the disk is full or broken; finished shards are kept for the next call.
     """
-    if table.faults:
-        raise refused(table, table.faults + table.misplaced)
     with files.alone(folder.with_name(f"{folder.name}.lock"), f"the packing of '{folder.name}'"):
         if not is_packed(folder):  # written by another process, while this one waited
             shards = _begin(table, folder, plan, simulate)
@@ -148,12 +146,13 @@ def pack_table(
 def refused(table: Table, faults: Sequence[str], advice: str = "") -> ValueError:
     """The error that lists all faults of a corpus."""
     many = counted(len(faults), "fault")
-    return ValueError(f"corpus '{table.root}' has {many}{advice}:\n{listed(faults)}")
+    kind = f", {table.kind}," if table.kind != "folder" else ""
+    return ValueError(f"corpus '{table.root}'{kind} has {many}{advice}:\n{listed(faults)}")
 
 
 def _begin(table: Table, folder: Path, plan: str, simulate: Simulate | None) -> list[Shard]:
     partial = folder.with_name(f"{folder.name}.partial")
-    (partial / "shards").mkdir(parents=True, exist_ok=True)
+    partial.mkdir(parents=True, exist_ok=True)
     note = partial / PLAN
     if not (note.exists() and note.read_text()):  # empty where the disk was full
         note.write_text(plan)
@@ -162,6 +161,7 @@ def _begin(table: Table, folder: Path, plan: str, simulate: Simulate | None) -> 
             f"'{partial}' was begun from other files or settings: "
             "delete it, or pack into another folder"
         )
+    (partial / "shards").mkdir(exist_ok=True)
     return [
         Shard(
             partial / "shards" / f"{begin // SHARD:05d}",

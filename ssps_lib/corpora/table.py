@@ -51,6 +51,7 @@ class Table:
         misplaced: audio files that are not where the layout has them, or have no usable name.
         lists: trial lists by name, rows (label, first, second) of positions in `entries`.
         notes: what differs from what was expected without being in the way.
+        guessed: nobody has said which layout it is.
     """
 
     root: Path
@@ -60,6 +61,13 @@ class Table:
     misplaced: list[str] = field(default_factory=list)
     lists: dict[str, np.ndarray] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    guessed: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The layout, and the way out where it was told by the names in the folder."""
+        doubt = self.guessed and self.layout != "folder"
+        return self.layout + " by the names in it (layout='folder' if it is none)" * doubt
 
     @property
     def decided(self) -> bool:

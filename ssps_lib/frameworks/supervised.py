@@ -32,9 +32,7 @@ class Supervised(Framework):
         """There is no positive: the anchor without gradient."""
         return self.anchor(views).detach()
 
-    def forward(
-        self, views: list[Tensor], positive_gradient: bool = True
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, views: list[Tensor], positive_gradient: bool = True) -> tuple[Tensor, Tensor]:
         """The embedding of the one view, and the same without gradient."""
         self.check(views)
         z = self.anchor(views)

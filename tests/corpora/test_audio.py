@@ -8,9 +8,10 @@ import pytest
 from sounds import RATE, hertz, make_tree, pitch, tone
 
 from ssps_lib.corpora import audio
-from ssps_lib.corpora.audio import peek, read_audio
+from ssps_lib.corpora.audio import decode, peek, read_audio
 from ssps_lib.corpora.check import check
 from ssps_lib.corpora.folder import open_folder
+from ssps_lib.files import RefusedError
 
 
 def write_m4a(path, seconds=1.0, rate=RATE, channels=1):
@@ -31,7 +32,7 @@ def write_m4a(path, seconds=1.0, rate=RATE, channels=1):
 @pytest.mark.parametrize(("rate", "channels"), [(RATE, 1), (44_100, 2)])
 def test_m4a_by_pyav(tmp_path, rate, channels):
     path = write_m4a(tmp_path / "00001.m4a", rate=rate, channels=channels)
-    found = read_audio(path)
+    found = decode(path)
     assert (found.rate, found.channels) == (rate, channels)
     assert len(found.samples) == pytest.approx(RATE, abs=2200)  # AAC fills up whole blocks
     middle = found.samples[3000:13_000]
@@ -71,9 +72,9 @@ def test_a_tree_of_m4a_opens(tmp_path, monkeypatch):
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="the program ffmpeg is not here")
 def test_m4a_by_ffmpeg(tmp_path, monkeypatch):
     path = write_m4a(tmp_path / "00001.m4a", rate=44_100, channels=2)
-    by_pyav = read_audio(path).samples
+    by_pyav = read_audio(path)
     monkeypatch.setattr(audio, "has_pyav", lambda: False)
-    found = read_audio(path)
+    found = decode(path)
     assert (found.rate, found.channels) == (RATE, 1)
     assert pitch(found.samples[3000:13_000]) == pytest.approx(pitch(by_pyav[3000:13_000]), abs=2)
     path.write_bytes(b"this is not audio" * 100)
@@ -104,12 +105,12 @@ def test_ffmpeg_is_asked_for_16_khz_mono(program):
         "at = sys.argv.index\n"
         "rate, channels = int(sys.argv[at('-ar') + 1]), int(sys.argv[at('-ac') + 1])\n"
         "assert sys.argv[at('-i') + 1].endswith('.m4a') and sys.argv[at('-f') + 1] == 'f32le'\n"
-        "out = struct.pack(f'<{rate}f', *[0.25] * rate) * channels\n"
+        "out = struct.pack(f'<{rate}f', *[0.25, -0.25] * (rate // 2)) * channels\n"
         "sys.stdout.buffer.write(out)"
     )
-    found = read_audio(path)
+    found = decode(path)
     assert (found.rate, found.channels, len(found.samples)) == (16_000, 1, 16_000)
-    assert (found.samples == 0.25).all()
+    assert (np.abs(found.samples) == 0.25).all()
 
 
 def test_what_ffmpeg_complains_of_is_passed_on(program):
@@ -118,15 +119,14 @@ def test_what_ffmpeg_complains_of_is_passed_on(program):
         read_audio(path)
 
 
-def test_without_a_decoder_its_name_is_told_before_anything_is_read(tmp_path, monkeypatch):
+def test_without_a_decoder_its_name_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("SSPS_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(audio, "has_pyav", lambda: False)
     monkeypatch.setattr(shutil, "which", lambda name: None)
     root = make_tree(tmp_path / "tree", speakers=6)
     (root / "s3/r0/u9.m4a").write_bytes(b"\0\0\0 ftypM4A ")
     for read in (open_folder, lambda folder: check(folder, decode=True)):
-        with pytest.raises(ValueError, match=r"'s3/r0/u9.m4a' is AAC, which needs PyAV \(pip"):
+        with pytest.raises(RefusedError, match=r"s3/r0/u9.m4a' is AAC .* which needs PyAV \(pip"):
             read(root)
-    assert check(root).faults == []  # whose headers need no decoder
     (root / "s3/r0/u9.m4a").unlink()
     assert len(open_folder(root).train) > 0

@@ -4,8 +4,7 @@ import pytest
 from sounds import write
 
 from ssps_lib.corpora import open_corpus
-from ssps_lib.corpora.librispeech import is_librispeech
-from ssps_lib.corpora.sources import layout_of, read_splits
+from ssps_lib.corpora.layouts import layout_of, librispeech_in, read_splits
 
 SUBSETS = {"train-clean-100": range(100, 106), "dev-other": (200, 201), "test-clean": (300, 301)}
 
@@ -68,9 +67,10 @@ def test_faults_name_the_subset(tmp_path):
     ]
     with pytest.raises(ValueError, match="has no subset 'test-other', it holds train-clean-100"):
         open_corpus(str(root), subsets=("train-clean-100", "test-other"))
+    (tmp_path / "other").mkdir()
     with pytest.raises(ValueError, match="has no subset 'dev-clean', it holds no subset"):
-        open_corpus(str(tmp_path), subsets=("dev-clean",))
-    assert not is_librispeech(tmp_path)
+        open_corpus(str(tmp_path / "other"), subsets=("dev-clean",))
+    assert librispeech_in(tmp_path / "nowhere") is None
 
 
 def test_torchaudio_downloads_what_is_missing(home, monkeypatch):

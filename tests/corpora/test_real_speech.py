@@ -11,7 +11,7 @@ import torch
 from ssps_lib import scorer
 from ssps_lib.corpora import open_corpus
 from ssps_lib.corpora.audio import read_audio
-from ssps_lib.corpora.sources import read_splits
+from ssps_lib.corpora.layouts import read_splits
 from ssps_lib.training import RunConfig, run
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -94,5 +94,5 @@ def test_chapters_of_librispeech_are_recordings():
         assert not label or a.recording != b.recording
         assert f"{a.speaker}-{a.recording}-" in a.file
     for entry in table.entries[:: len(table.entries) // 3]:
-        audio = read_audio(LIBRISPEECH / entry.file)
-        assert 0.01 < np.sqrt(np.mean(audio.samples**2)) < 0.5
+        samples = read_audio(LIBRISPEECH / entry.file)
+        assert 0.01 < np.sqrt(np.mean(samples**2)) < 0.5

@@ -50,15 +50,14 @@ def write_table(folder: Path, utterances: int) -> None:
     names = []
     (folder / "shards").mkdir(parents=True)
     for k, begin in enumerate(range(0, utterances, SHARD)):
-        names.append((f"{k:05d}.int16", 0))
-        with open(folder / "shards" / names[-1][0], "wb") as file:
+        names.append(f"{k:05d}.int16")
+        with open(folder / "shards" / names[-1], "wb") as file:
             file.truncate(2 * SAMPLES * min(SHARD, utterances - begin))
     held_out = 40 * PER_SPEAKER
     edges = [0, utterances - 2 * held_out, utterances - held_out, utterances, utterances]
     pairs = pairwise(edges)
     splits = dict(zip(("train", "dev", "test", "rest"), pairs, strict=True))
-    np.save(folder / "labels.npy", np.stack([speakers, recordings]))
-    write_index(folder, "many", keys, [SAMPLES] * utterances, shards=names, splits=splits)
+    write_index(folder, "many", keys, [SAMPLES] * utterances, [0] * utterances, splits=splits)
 
 
 def measure(folder: Path) -> dict:

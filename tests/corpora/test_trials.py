@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssps_lib.corpora import Trials, make_trials, read_trials
+from ssps_lib.corpora import Trials, make_trials, read_trials, write_trials
 
 KEYS = np.array(["a/r1/1.wav", "a/r2/2.wav", "b/r1/3.wav"])
 
@@ -70,7 +70,7 @@ def test_a_seed_decides_the_trials():
 
 def test_round_trip_in_voxceleb_format(tmp_path):
     trials = Trials(np.array([1, 0]), np.array([0, 2]), np.array([1, 0]))
-    trials.write(tmp_path / "trials.txt", KEYS)
+    write_trials(tmp_path / "trials.txt", trials, KEYS)
     assert (tmp_path / "trials.txt").read_text() == (
         "1 a/r1/1.wav a/r2/2.wav\n0 b/r1/3.wav a/r1/1.wav\n"
     )

@@ -1,28 +1,28 @@
 """Bad audio, corpora, trial lists, and commands that prepare them."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pytest
 import soundfile
 from bad_rows import Row
 
 from ssps_lib.corpora import (
-    Trials,
+    check,
+    identity,
     make_trials,
     open_corpus,
+    open_folder,
+    open_packed,
+    pack,
+    read_audio,
     read_packed,
     read_trials,
     write_packed,
 )
-from ssps_lib.corpora import __main__ as command
-from ssps_lib.corpora.audio import peek, read_audio
-from ssps_lib.corpora.folder import open_folder
-from ssps_lib.corpora.librispeech import download
+from ssps_lib.corpora.audio import peek
+from ssps_lib.corpora.layouts import download
 from ssps_lib.corpora.sessions import Sessions
-from ssps_lib.corpora.splits import open_packed
 from ssps_lib.noises import folder_bank
 
 RATE = 16_000
@@ -66,21 +66,18 @@ AUDIO = {
         lambda at: read_audio(cut(wav(at / "x.wav"))), "is truncated", "copy it again"
     ),
     "a recording of 0.3 s": Row(
-        lambda at: read_audio(wav(at / "x.wav", 0.3)), "lasts 0.30 s", "at least 0.5 s"
+        lambda at: read_audio(wav(at / "x.wav", 0.3)), "lasts 0.3 s", "at least 0.5 s"
     ),
     "a recording of nothing": Row(
-        lambda at: read_audio(wav(at / "x.wav", 0.0)), "lasts 0.00 s", "at least 0.5 s are needed"
+        lambda at: read_audio(wav(at / "x.wav", 0.0)), "lasts 0 s", "at least 0.5 s are needed"
     ),
     "samples that are not finite": Row(
         lambda at: read_audio(wav(at / "x.wav", samples=np.full(RATE, np.nan), subtype="FLOAT")),
         "not finite",
         "holds samples",
     ),
-    "an m4a file that is none": Row(
-        lambda at: peek(text(at / "x.m4a", "not audio" * 99)), "no 'ftyp'", "damaged, or not audio"
-    ),
     "a header that announces 0.2 s": Row(
-        lambda at: peek(wav(at / "x.wav", 0.2)), "lasts 0.20 s", "at least 0.5 s are needed"
+        lambda at: peek(wav(at / "x.wav", 0.2)), "lasts 0.2 s", "at least 0.5 s are needed"
     ),
 }
 
@@ -110,7 +107,9 @@ CORPORA = {
         lambda _: open_corpus(3), "corpus is 3", "a name or a path as text"
     ),
     "an option that a folder lacks": Row(
-        lambda at: open_corpus(str(at), speakers=3), "no option 'speakers'", "known are sessions"
+        lambda at: open_corpus(str(at), speakers=3),
+        "no option 'speakers'",
+        "known are layout",
     ),
     "an option that a packed corpus lacks": Row(
         lambda at: open_corpus(str(packed(at)), blocks=4), "no option 'blocks'", "known are trials"
@@ -127,21 +126,17 @@ CORPORA = {
     "a channel below nothing": Row(
         lambda _: open_corpus("simulated", channel=-1.0), "channel is -1.0", "at least 0"
     ),
-    "a folder that is nothing": Row(
-        lambda _: open_folder(None), "the folder is None", "a path as text"
-    ),
-    "blocks in words": Row(lambda at: open_folder(at, blocks="4"), "blocks is '4'", "a whole num"),
     "a seed of sessions below 0": Row(
-        lambda at: open_folder(at, seed=-1), "seed is -1", "to draw sessions and trials"
+        lambda at: open_folder(at, seed=-1), "seed is -1", "a whole number from 0 on"
     ),
     "a share in words": Row(
         lambda at: open_folder(at, dev_share="0.1"), "dev_share is '0.1'", "above 0 and up to 0.4"
     ),
     "workers in words": Row(
-        lambda at: open_folder(at, workers="2"), "workers is '2'", "a whole number"
+        lambda at: open_folder(at, workers="2"), "workers is '2'", "at least 1 is needed"
     ),
     "no worker": Row(
-        lambda at: open_folder(tree(at / "r"), workers=0), "workers is 0", "at least 1 process"
+        lambda at: open_folder(tree(at / "r"), workers=0), "workers is 0", "at least 1 is needed"
     ),
     "one recording for each speaker of a folder": Row(
         lambda at: open_folder(tree(at / "r", 6, recordings=1)),
@@ -161,11 +156,6 @@ CORPORA = {
         "corpus.json' is damaged",
         "pack the corpus again",
     ),
-    "keys without a recording": Row(
-        lambda at: write_packed(at / "p", "p", [[np.zeros(9, np.int16)]], ["a/b"]),
-        "the 1 keys of 'p'",
-        "<speaker>/<recording>/<utterance>",
-    ),
     "samples between -1 and 1 to pack": Row(
         lambda at: write_packed(at / "p", "p", [[np.zeros(9)]], ["a/b/c"]),
         "samples are float64",
@@ -177,28 +167,11 @@ CORPORA = {
     "a crop of an utterance beyond the last": Row(
         lambda at: crop(at, index=[1]), "from 1 to 1", "do they belong to another corpus"
     ),
-    "a crop of half an utterance": Row(
-        lambda at: crop(at, index=[0.5]), "are float64", "whole numbers of shape (B,)"
-    ),
-    "a crop at one": Row(lambda at: crop(at, place=[1.0]), "from 1.0 to 1.0", "one in [0, 1)"),
-    "a crop without a place": Row(lambda at: crop(at, place=[]), "lie from none", "one in [0, 1)"),
-    "a crop of nothing": Row(lambda at: crop(at, samples=0), "a crop of 0 samples", "at least 1"),
-    "a crop into another type": Row(
-        lambda at: crop(at, out=np.zeros((1, 9))), "float64 of shape (1, 9)", "expected int16"
-    ),
-    "a crop in words": Row(lambda at: crop(at, samples="5"), "a crop of '5' samples", "at least 1"),
-    "half a sample": Row(lambda at: crop(at, samples=2.5), "a crop of 2.5 samples", "at least 1"),
-    "an utterance by name": Row(
-        lambda at: read_packed(packed(at)).audio("a"), "indices are <U1", "expected whole numbers"
-    ),
-    "a part beyond the corpus": Row(
-        lambda at: read_packed(packed(at)).part(0, 2, "x"), "utterances 0 to 2", "0 <= begin < end"
-    ),
     "a corpus of no utterance": Row(
         lambda at: read_packed(packed(at)).subset(np.array([], int)), "no utterance was", "least 1"
     ),
     "unknown sessions": Row(
-        lambda at: open_folder(at, sessions="real"), "sessions 'real'", "choose 'as-is'"
+        lambda at: open_folder(at, sessions="real"), "sessions is 'real'", "expected one of as-is"
     ),
     "one block": Row(
         lambda at: open_folder(tree(at / "r"), blocks=1), "blocks is 1", "at least 2 are needed"
@@ -221,7 +194,9 @@ CORPORA = {
         "skip_",
     ),
     "a list without a column": Row(
-        lambda at: open_folder(lists(at, columns="path,speaker,recording")), "'file'", "are needed"
+        lambda at: open_folder(lists(at, columns="path,speaker,recording")),
+        "no column 'file'",
+        "are needed",
     ),
     "a row without a speaker": Row(
         lambda at: open_folder(lists(at, "x.wav,,r0\n")), "line 14: one of", "is empty"
@@ -263,7 +238,7 @@ CORPORA = {
     ),
     "a packed corpus that was cut": Row(
         lambda at: read_packed(cut(packed(at) / "audio.int16").parent),
-        "has 9600 bytes",
+        "have 9600 bytes",
         "truncated",
     ),
     "a packed corpus with keys of another": Row(
@@ -273,9 +248,6 @@ CORPORA = {
     ),
     "a packed split opened as a corpus": Row(
         lambda at: open_packed(packed(at)), "packed' is one packed split", "open its parent"
-    ),
-    "a packed corpus by number": Row(
-        lambda _: open_packed(3), "packed corpus is 3", "the path of a folder"
     ),
     "noises that are not there": Row(
         lambda at: folder_bank([at / "musan"], None), "musan' are not an existing", "check the path"
@@ -316,40 +288,21 @@ def trials(content: str) -> Callable[[Path], object]:
 
 
 TRIALS = {
-    "a trial with two fields": Row(
-        trials("1 a/1/x\n"), "line 1: '1 a/1/x'", "is not '1|0 fileA fileB"
-    ),
+    "a trial with two fields": Row(trials("1 a/1/x\n"), "line 1: '1 a/1/x'", "it has 2 columns"),
     "a trial with a label of 2": Row(trials("2 a/1/x a/2/x\n"), "'2 a/1/x a/2/x'", "1|0 fileA"),
     "a trial of a stranger": Row(trials("1 a/1/x c/1/x\n"), "'c/1/x'", "is not in the corpus"),
     "a trial of a file and itself": Row(
         trials("1 a/1/x a/1/x\n"), "line 1: 'a/1/x' twice", "a trial is of two files"
     ),
     "a list without trials": Row(trials("\n"), "list.txt holds no trial", "expected lines"),
-    "a list of bytes": Row(trials("\0\1\2"), "line 1", "is not '1|0 fileA fileB'"),
+    "a list of bytes": Row(trials("\0\1\2"), "line 1: holds a zero", "save the list as UTF-8"),
     "no trial list": Row(
         lambda at: read_trials(at / "no.txt", KEYS), "no.txt' is not an existing", "check the path"
-    ),
-    "trials of other utterances to write": Row(
-        lambda at: Trials(*np.array([[1], [0], [3]])).write(at / "list.txt", KEYS),
-        "utterances 0 to 3",
-        "belong to another corpus",
     ),
     "a list of targets only": Row(
         lambda at: open_folder(with_file(tree(at / "r", 8), "trials.txt", TRIAL)),
         "trials.txt: all 1 trials have label 1",
         "both are needed",
-    ),
-    "no target for each speaker": Row(
-        lambda _: make_trials(*LABELS, 0, 0), "targets_per_speaker is 0", "at least 1"
-    ),
-    "half a target for each speaker": Row(
-        lambda _: make_trials(*LABELS, 0.5, 0), "targets_per_speaker is 0.5", "a whole number"
-    ),
-    "a seed of trials in words": Row(
-        lambda _: make_trials(*LABELS, 5, "x"), "seed of trials is 'x'", "a whole number from 0 on"
-    ),
-    "recordings of another list": Row(
-        lambda _: make_trials(LABELS[0], LABELS[1][:2], 5, 0), "shape (3,)", "one of each for every"
     ),
     "trials of one speaker": Row(
         lambda _: make_trials(0 * LABELS[0], LABELS[1], 5, 0), "of one speaker", "no non-target"
@@ -360,33 +313,15 @@ TRIALS = {
 }
 
 
-def told(*arguments: object) -> Callable[[Path], object]:
-    """A command whose error is one line on the standard error, with status 1."""
-
-    def call(at: Path) -> None:
-        words = [str(a).replace("AT", str(at)) for a in arguments]
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", ["corpora", *words])
-            patch.setattr(sys, "stderr", stderr := (at / "errors").open("w+"))
-            status = command.main()
-            stderr.seek(0)
-            message = stderr.read()
-        assert status == 1
-        raise SystemExit(message)
-
-    return call
-
-
 COMMANDS = {
-    "check of nothing": Row(told("check", "AT/no"), "no' is not an", "error: corpus", SystemExit),
-    "pack of nothing": Row(told("pack", "AT/none"), "none' is not an", "error: corpus", SystemExit),
+    "check of an unknown layout": Row(
+        lambda at: check(at, layout="kaldi"), "layout is 'kaldi'", "expected one of folder"
+    ),
+    "pack of nothing": Row(lambda at: pack(at / "none"), "none' is not an", "check the path"),
     "pack over something": Row(
-        told("pack", "AT", "--out", "AT"), "exists and is not a packed corpus", "--out", SystemExit
+        lambda at: pack(tree(at / "r"), at), "exists and is not a packed corpus", "another --out"
     ),
-    "trials of nothing": Row(told("trials", "AT/n"), "n' is not an", "error: corpus", SystemExit),
-    "score with no encoder": Row(
-        told("score", "AT", "AT/e.safetensors"), "e.safetensors", "expected a .safe", SystemExit
-    ),
+    "identity of nothing": Row(lambda at: identity(at / "n"), "n' is not here", "cannot be told"),
 }
 
 ROWS = AUDIO | CORPORA | TRIALS | COMMANDS

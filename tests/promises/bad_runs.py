@@ -219,9 +219,7 @@ RUNS = {
         "a queue of 4",
         "at least the batch of all processes",
     ),
-    "no process": Row(
-        lambda _: training.run(tiny(), 0), "num_processes is 0", "at least 1"
-    ),
+    "no process": Row(lambda _: training.run(tiny(), 0), "num_processes is 0", "at least 1"),
     "half a process": Row(
         lambda _: training.run(tiny(), 1.5), "num_processes is 1.5", "at least 1"
     ),

@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 
 from ssps_lib.corpora.audio import peek, read_audio
-from ssps_lib.corpora.sources import read_splits
+from ssps_lib.corpora.layouts import read_splits
 from ssps_lib.corpora.trials import parse_trials
 
 FORMATS = ("wav", "flac", "ogg", "mp3")
@@ -71,7 +71,7 @@ def sound(result: object) -> str | None:
     """What is wrong with what a reader of audio returned."""
     if isinstance(result, tuple):
         return None if min(result) >= 1 else f"header {result}"
-    x = result.samples
+    x = result
     fits = x.ndim == 1 and x.dtype == np.float32 and len(x) >= RATE // 2 - 1
     return None if fits and np.isfinite(x).all() else f"samples {x.shape} {x.dtype}"
 
@@ -128,7 +128,7 @@ def inside(root: Path) -> str | None:
         if not (entry.speaker and entry.recording):
             return f"'{entry.file}' has no label"
     files = [entry.file for entry in table.entries]
-    rows, _ = parse_trials(root / "trials.txt", files)
+    rows = parse_trials(root / "trials.txt", files).rows
     if len(rows) and not (rows[:, 1:].min() >= 0 and rows[:, 1:].max() < len(files)):
         return "a trial of no utterance"
     if table.faults:

@@ -51,7 +51,7 @@ def told():
 def contents(folder: Path) -> dict[str, tuple]:
     """Every file and folder with its size and time."""
     found = {}
-    for path in folder.rglob("*"):
+    for path in (path for path in folder.rglob("*") if path.suffix != ".lock"):
         status = path.stat()
         size = (status.st_size, status.st_mtime_ns) if path.is_file() else ()
         found[str(path.relative_to(folder))] = size
