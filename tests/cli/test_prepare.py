@@ -51,7 +51,7 @@ def test_check_counts_and_lists_differences(command, voxceleb):
     status, out, _ = command("check", voxceleb)
     assert status == 0
     lines = out.splitlines()
-    assert "voxceleb, 36 utterances of 9 speakers in 18 recordings" in lines[0]
+    assert "36 utterances of 9 speakers in 18 recordings" in lines[0]
     assert "12 train, 8 dev, 8 test, 8 rest" in lines[0]
     assert lines[1:4] == [f"note: trials {x}" for x in ("O: 2", "E: 3", "H: 2")]
     assert lines[4].startswith("note: VoxCeleb2 dev: 12 of 1,092,009 utterances")

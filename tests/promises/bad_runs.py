@@ -403,7 +403,7 @@ CHECKPOINTS = {
         "another architecture or version",
     ),
     "an encoder that is text": Row(
-        lambda at: load_encoder(text(at / "model.pt", "weights")), "model.pt", "is it something else"
+        lambda at: load_encoder(text(at / "model.pt", "weights")), "model.pt", "something else"
     ),
     "a pickle that would run code": Row(
         lambda at: load_encoder(pickled(at / "evil.pt")), "it pickles an object of", "can be read"
