@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssps_lib.encoders.base import Encoder
+from ssps_lib.encoders import Encoder
 from ssps_lib.features import LogMel
 
 EXAMPLE = 16_000  # samples of the two utterances that the graph is traced with

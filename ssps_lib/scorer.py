@@ -9,10 +9,9 @@ max(FPR, FNR) at the point with the smallest |FNR - FPR| (`convention="published
 grouped); on small trial lists that is larger by up to one step of a rate.
 """
 
-from bisect import bisect_left
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from numbers import Integral, Real
-from typing import TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -22,8 +21,37 @@ from torch import Tensor, nn
 from ssps_lib.corpora import SAMPLE_RATE, Corpus, Trials
 
 Scores: TypeAlias = np.ndarray | Tensor | Sequence[float]
-CONVENTIONS = ("interpolated", "published")
 BLOCK = 8192  # trials scored at a time: 2 gathered blocks of 16 MB at D = 512
+LONGEST = 300.0  # seconds that are embedded at once; VoxCeleb's longest utterance has 220
+
+
+class Ranked(NamedTuple):
+    """Trials sorted by score: all that error rates depend on.
+
+    Attributes:
+        order: (T,) the permutation that sorts the scores.
+        target: (T,) whether a trial is a target, sorted.
+        ends: (P - 1,) the last position of each distinct score.
+        thresholds: (P,) the distinct scores ascending, and infinity.
+    """
+
+    order: np.ndarray
+    target: np.ndarray
+    ends: np.ndarray
+    thresholds: np.ndarray
+
+    def curve(self, weights: np.ndarray | int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """(FPR, FNR), each (P,), of accepting scores >= each threshold.
+
+        Args:
+            weights: how often each trial counts, (T,) in the order given to `_ranked`. A class
+                without weight has NaN as rate.
+        """
+        weights = weights[self.order] if isinstance(weights, np.ndarray) else weights
+        misses = np.append(0, np.cumsum(self.target * weights)[self.ends])
+        rejections = np.append(0, np.cumsum(~self.target * weights)[self.ends])
+        with np.errstate(invalid="ignore"):
+            return (rejections[-1] - rejections) / rejections[-1], misses / misses[-1]
 
 
 def _array(x: Scores) -> np.ndarray:
@@ -33,14 +61,9 @@ def _array(x: Scores) -> np.ndarray:
     return np.asarray(x)
 
 
-def _checked(scores: Scores, labels: Scores) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (T,) and boolean labels (T,), or the reason why they cannot be evaluated."""
+def _ranked(scores: Scores, labels: Scores) -> Ranked:
+    """The trials sorted, or the reason why they cannot be evaluated."""
     scores, labels = _array(scores), _array(labels)
-    if scores.dtype.kind not in "fiu" or labels.dtype.kind not in "fiub":
-        raise ValueError(
-            f"scores are {scores.dtype} and labels {labels.dtype}, expected numbers: were they "
-            "read from a file as text?"
-        )
     if scores.ndim != 1 or scores.shape != labels.shape:
         raise ValueError(
             f"scores {scores.shape} and labels {labels.shape} must be vectors of one length: "
@@ -64,79 +87,41 @@ def _checked(scores: Scores, labels: Scores) -> tuple[np.ndarray, np.ndarray]:
             f"all {len(labels)} trials are {'targets' if target.all() else 'non-targets'}: "
             "error rates need trials of both classes"
         )
-    return scores, target
+    order = np.argsort(scores)
+    ranked = scores[order]
+    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
+    return Ranked(order, target[order], ends, np.append(ranked[ends], np.inf))
 
 
-def _split(scores: Scores, labels: Scores) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted scores of the targets and of the non-targets: all that error rates depend on."""
-    scores, target = _checked(scores, labels)
-    return np.sort(scores[target]), np.sort(scores[~target])
-
-
-def _rates(targets: np.ndarray, others: np.ndarray, threshold) -> tuple:
-    """(FPR, FNR) of accepting scores >= threshold, of the shape of `threshold`."""
-    misses = np.searchsorted(targets, threshold)
-    false_alarms = len(others) - np.searchsorted(others, threshold)
-    return false_alarms / len(others), misses / len(targets)
-
-
-def _first(values: np.ndarray, reached: Callable[[float], bool]) -> float:
-    """The smallest of the sorted values at which a monotone condition holds, else infinity."""
-    position = bisect_left(range(len(values)), True, key=lambda i: reached(values[i]))
-    return values[position] if position < len(values) else np.inf
-
-
-def _between(before: tuple, after: tuple, convention: str) -> float:
-    """EER in percent from the operating points (FPR, FNR) on both sides of the crossing."""
-    gaps = [fnr - fpr for fpr, fnr in (before, after)]  # below zero, zero or above
+def _eer(
+    fpr: np.ndarray, fnr: np.ndarray, convention: Literal["interpolated", "published"]
+) -> float:
+    """EER in percent of a curve whose FPR falls and whose FNR rises; NaN where a rate is NaN."""
+    after = int(np.argmax(fnr >= fpr))
+    points = (fpr[after - 1], fnr[after - 1]), (fpr[after], fnr[after])
+    gaps = [y - x for x, y in points]  # below zero, zero or above
     if convention == "published":
-        return 100.0 * float(max(before if -gaps[0] <= gaps[1] else after))
+        return 100.0 * float(max(points[0] if -gaps[0] <= gaps[1] else points[1]))
+    if convention != "interpolated":
+        raise ValueError(f"convention is {convention!r}, expected 'interpolated' or 'published'")
     weight = gaps[0] / (gaps[0] - gaps[1])
-    return 100.0 * float((1 - weight) * before[1] + weight * after[1])
+    return 100.0 * float((1 - weight) * points[0][1] + weight * points[1][1])
 
 
-def _check_convention(convention: str) -> None:
-    if convention not in CONVENTIONS:
-        raise ValueError(f"EER convention '{convention}' is unknown, expected one of {CONVENTIONS}")
-
-
-def _eer(targets: np.ndarray, others: np.ndarray, convention: str) -> float:
-    def reached(threshold: float) -> bool:
-        fpr, fnr = _rates(targets, others, threshold)
-        return bool(fnr >= fpr)
-
-    after = min(_first(targets, reached), _first(others, reached))
-    before = max(x[i - 1] for x in (targets, others) if (i := np.searchsorted(x, after)))
-    return _between(_rates(targets, others, before), _rates(targets, others, after), convention)
-
-
-def _min_dcf(targets: np.ndarray, others: np.ndarray, miss: float, false_alarm: float) -> float:
+def _min_dcf(fpr: np.ndarray, fnr: np.ndarray, miss: float, false_alarm: float) -> float:
     """`miss` and `false_alarm`: what each costs, weighted by its prior."""
-    bound = min(miss, false_alarm)  # reject all, or accept all
-    # The best threshold of a given FPR lies just above a non-target; an FPR that alone costs more
-    # than the bound cannot win, which leaves few non-targets to look at.
-    keep = min(len(others), int(bound / false_alarm * len(others)) + 1)
-    above = others[len(others) - keep :]
-    fnr = np.searchsorted(targets, above, side="right") / len(targets)
-    fpr = (len(others) - np.searchsorted(others, above, side="right")) / len(others)
-    return min(1.0, float((miss * fnr + false_alarm * fpr).min() / bound))
+    return float((miss * fnr + false_alarm * fpr).min() / min(miss, false_alarm))
 
 
-def _costs(p_target: float, c_miss: float, c_fa: float) -> tuple[float, float]:
-    numbers = all(isinstance(value, Real) for value in (p_target, c_miss, c_fa))
-    if not (numbers and 0 < p_target < 1 and c_miss > 0 and c_fa > 0):
-        raise ValueError(
-            f"p_target = {p_target!r}, c_miss = {c_miss!r}, c_fa = {c_fa!r}: expected a "
-            "probability strictly between 0 and 1 (not percent) and positive costs"
-        )
-    return c_miss * p_target, c_fa * (1 - p_target)
-
-
-def eer(scores: Scores, labels: Scores, convention: str = "interpolated") -> float:
+def eer(
+    scores: Scores,
+    labels: Scores,
+    convention: Literal["interpolated", "published"] = "interpolated",
+) -> float:
     """Equal error rate in percent (Section IV-E).
 
     Args:
-        scores: (T,) similarities, higher for the same speaker.
+        scores: (T,) similarities, higher for the same speaker; infinite ones may be among them.
         labels: (T,) 1 for targets, 0 for non-targets.
         convention: "interpolated" (the book's) or "published"; see the module.
 
@@ -146,8 +131,7 @@ def eer(scores: Scores, labels: Scores, convention: str = "interpolated") -> flo
     >>> eer([0.9, 0.8, 0.3, 0.1], [1, 1, 0, 0]), eer([0.5, 0.5, 0.5], [1, 0, 0])
     (0.0, 50.0)
     """
-    _check_convention(convention)
-    return _eer(*_split(scores, labels), convention)
+    return _eer(*_ranked(scores, labels).curve(), convention)
 
 
 def min_dcf(
@@ -166,16 +150,18 @@ def min_dcf(
     >>> min_dcf([0.9, 0.2, 0.3, 0.1], [1, 1, 0, 0])
     0.5
     """
-    return _min_dcf(*_split(scores, labels), *_costs(p_target, c_miss, c_fa))
+    if not (0 < p_target < 1 and c_miss > 0 and c_fa > 0):
+        raise ValueError(
+            f"p_target = {p_target}, c_miss = {c_miss}, c_fa = {c_fa}: expected a probability "
+            "strictly between 0 and 1 (not percent) and positive costs"
+        )
+    return _min_dcf(*_ranked(scores, labels).curve(), c_miss * p_target, c_fa * (1 - p_target))
 
 
 def error_rates(scores: Scores, labels: Scores) -> dict[str, float]:
     """`eer` (percent) and `min_dcf` (P_target 0.01) from a single sort of the scores."""
-    targets, others = _split(scores, labels)
-    return {
-        "eer": _eer(targets, others, "interpolated"),
-        "min_dcf": _min_dcf(targets, others, *_costs(0.01, 1.0, 1.0)),
-    }
+    curve = _ranked(scores, labels).curve()
+    return {"eer": _eer(*curve, "interpolated"), "min_dcf": _min_dcf(*curve, 0.01, 0.99)}
 
 
 def det_curve(scores: Scores, labels: Scores) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -183,33 +169,13 @@ def det_curve(scores: Scores, labels: Scores) -> tuple[np.ndarray, np.ndarray, n
 
     Returns:
         (fpr, fnr, thresholds), each (P,): the distinct scores ascending and infinity, and the
-        rates, as fractions, of accepting scores >= threshold.
+        rates, as fractions, of accepting scores >= threshold (the last rejects infinite ones too).
 
     >>> [x.tolist() for x in det_curve([0.1, 0.6, 0.6, 0.9], [0, 0, 1, 1])]
     [[1.0, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 1.0], [0.1, 0.6, 0.9, inf]]
     """
-    targets, others = _split(scores, labels)
-    thresholds = np.append(np.unique(np.concatenate([targets, others])), np.inf)
-    return *_rates(targets, others, thresholds), thresholds
-
-
-def _weighted_eer(
-    order: np.ndarray, ends: np.ndarray, target: np.ndarray, weights: np.ndarray
-) -> float:
-    """EER where trial t counts `weights[t]` times; NaN if a class has no weight left.
-
-    `order` sorts the scores, `ends` are the last positions of each tie, `target` (T,) is sorted.
-    """
-    weights = weights[order]
-    misses = np.cumsum(weights * target)[ends]
-    rejections = np.cumsum(weights * ~target)[ends]
-    if not misses[-1] or not rejections[-1]:
-        return np.nan
-    fnr = np.append(0.0, misses / misses[-1])
-    fpr = np.append(1.0, 1 - rejections / rejections[-1])
-    after = int(np.argmax(fnr >= fpr))
-    before, at = ((fpr[i], fnr[i]) for i in (after - 1, after))
-    return _between(before, at, "interpolated")
+    ranked = _ranked(scores, labels)
+    return *ranked.curve(), ranked.thresholds
 
 
 def bootstrap_eer(
@@ -234,30 +200,18 @@ def bootstrap_eer(
         (low, high) in percent.
 
     Raises:
-        ValueError: as `eer`; fewer than 2 speakers or resamples; labels of another length.
+        ValueError: as `eer`; fewer than 2 speakers.
     """
-    scores, target = _checked(scores, labels)
+    ranked, target = _ranked(scores, labels), _array(labels) == 1
     names, speaker = np.unique(np.stack([first_speaker, second_speaker]), return_inverse=True)
-    speaker = speaker.reshape(2, -1)
-    if speaker.shape[1] != len(scores):
-        raise ValueError(
-            f"{speaker.shape[1]} speaker labels for {len(scores)} trials: one for each is expected"
-        )
-    numbers = isinstance(resamples, Integral) and isinstance(confidence, Real)
-    if not (numbers and len(names) >= 2 and resamples >= 2 and 0 < confidence < 1):
-        raise ValueError(
-            f"{len(names)} speakers, {resamples!r} resamples, confidence {confidence!r}: expected "
-            "at least 2 speakers, 2 resamples and a confidence between 0 and 1"
-        )
-    order = np.argsort(scores)
-    ends = np.flatnonzero(np.append(np.diff(scores[order]) > 0, True))
-    rng = np.random.default_rng(seed)
-    values = np.empty(resamples)
+    if len(names) < 2:
+        raise ValueError("all trials are of one speaker: an interval over speakers needs several")
+    a, b = speaker.reshape(2, len(target))
+    rng, values = np.random.default_rng(seed), np.empty(resamples)
     for r in range(resamples):
         drawn = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
-        a, b = drawn[speaker]
-        weights = np.where(target, a, a * b)
-        values[r] = _weighted_eer(order, ends, target[order], weights)
+        weights = np.where(target, drawn[a], drawn[a] * drawn[b])
+        values[r] = _eer(*ranked.curve(weights), "interpolated")
     tail = 50.0 * (1 - confidence)
     low, high = np.nanpercentile(values, [tail, 100.0 - tail])
     return float(low), float(high)
@@ -273,32 +227,15 @@ def score(embeddings: Tensor, trials: Trials, block: int = BLOCK) -> np.ndarray:
     Raises:
         ValueError: non-finite or zero embeddings, a trial outside the N utterances.
     """
-    if not isinstance(trials, Trials):
-        raise ValueError(f"trials are {trials!r:.60}, expected a Trials: see corpora.read_trials")
     embeddings = torch.as_tensor(embeddings)
-    if embeddings.ndim not in (2, 3):
-        raise ValueError(
-            f"embeddings have shape {tuple(embeddings.shape)}, expected (N, D), or (N, C, D) for "
-            "C crops each"
-        )
     norms = embeddings.float().norm(dim=-1)
-    if not (torch.isfinite(norms) & (norms > 0)).all():
-        bad = int((~torch.isfinite(norms) | (norms == 0)).sum())
+    if bad := int((~torch.isfinite(norms) | (norms == 0)).sum()):
         raise ValueError(
             f"{bad} of {norms.numel()} embeddings are zero or not finite: "
             "the encoder collapsed or diverged"
         )
     first, second = (torch.as_tensor(x) for x in (trials.first, trials.second))
-    if first.shape != second.shape:
-        raise ValueError(
-            f"trials have {len(first)} first and {len(second)} second utterances: a trial has one "
-            "of each"
-        )
     named = torch.cat([first, second])
-    if len(named) and named.is_floating_point():
-        raise ValueError(
-            f"trials name utterances by {named.dtype}, expected whole numbers: are they scores?"
-        )
     outside = named[(named < 0) | (named >= len(embeddings))]
     if len(outside):
         raise ValueError(
@@ -335,7 +272,8 @@ def embed(
     """Representations of all utterances of a corpus by an encoder in evaluation mode.
 
     Whole utterances (Section IV-E) are batched only with others of the same length, so nothing is
-    padded and a representation does not depend on its batch.
+    padded and a representation does not depend on its batch. Of an utterance above `LONGEST`
+    seconds, which would fill the memory, it is the mean over equal windows, and a warning says so.
 
     Args:
         encoder: waveforms (B, T) in [-1, 1] -> (B, D); its mode is restored afterwards.
@@ -346,15 +284,6 @@ def embed(
     Returns:
         (N, D) or (N, crops, D) float32 on `device`, in the order of the corpus.
     """
-    if crops is not None and not (isinstance(crops, Integral) and crops >= 1):
-        raise ValueError(f"crops = {crops!r}: expected None (whole utterances) or at least 1")
-    if not all(isinstance(s, Real) and s > 0 for s in (crop_seconds, batch_seconds)):
-        raise ValueError(
-            f"crop_seconds = {crop_seconds!r} and batch_seconds = {batch_seconds!r}: expected "
-            "durations above 0"
-        )
-    if not len(corpus):
-        raise ValueError(f"corpus '{corpus.name}' has no utterance to embed")
     budget = int(batch_seconds * SAMPLE_RATE)
     training = getattr(encoder, "training", False)
     if isinstance(encoder, nn.Module):
@@ -380,9 +309,19 @@ def _waveform(audio: np.ndarray, device: torch.device | str) -> Tensor:
 
 
 def _whole(encoder, corpus: Corpus, device, budget: int) -> Iterator[tuple[np.ndarray, Tensor]]:
+    longest = int(LONGEST * SAMPLE_RATE)
+    if long := int((corpus.lengths > longest).sum()):
+        warnings.warn(
+            f"{corpus.name}: what lasts more than {LONGEST:g} s ({long} of {len(corpus)}) is taken "
+            "as the mean over equal windows of it",
+            stacklevel=3,
+        )
     for index in _equal_lengths(corpus.lengths, budget):
         audio = np.stack([corpus.audio(int(i)) for i in index])
-        yield index, encoder(_waveform(audio, device)).float()
+        windows = max(1, -(-audio.shape[1] // longest))
+        audio = audio[:, : audio.shape[1] // windows * windows]
+        parts = [encoder(_waveform(x, device)).float() for x in np.split(audio, windows, axis=1)]
+        yield index, torch.stack(parts).mean(0)
 
 
 def _cropped(
@@ -405,23 +344,18 @@ def average_weights(state_dicts: Sequence[dict[str, Tensor]]) -> dict[str, Tenso
     are floats too, and their mean is meaningless.
 
     Raises:
-        ValueError: nothing to average, or keys or shapes that differ.
+        ValueError: keys that differ.
 
     >>> pair = [{"w": torch.tensor([0.0]), "n": torch.tensor(1)},
     ...         {"w": torch.tensor([3.0]), "n": torch.tensor(2)}]
     >>> average_weights(pair)
     {'w': tensor([1.5000]), 'n': tensor(2)}
     """
-    if not state_dicts:
-        raise ValueError("no weights to average: the run has not finished an epoch")
     last = state_dicts[-1]
     for state in state_dicts:
-        if not isinstance(state, dict):
-            raise ValueError(f"weights to average are {state!r:.60}, expected a state_dict of each")
-        differing = set(state) ^ set(last) or {k for k in last if state[k].shape != last[k].shape}
-        if differing:
+        if differing := state.keys() ^ last.keys():
             raise ValueError(
-                f"'{min(differing)}' and {len(differing) - 1} other entries differ between the "
+                f"'{min(differing)}' and {len(differing) - 1} other entries are not in all of the "
                 "weights: they belong to different architectures"
             )
 

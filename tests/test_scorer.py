@@ -37,9 +37,7 @@ def published_by_hand(scores, labels):
 
 
 def dcf_by_hand(scores, labels, p, miss, alarm):
-    costs = [
-        miss * p * fnr + alarm * (1 - p) * fpr for fpr, fnr in points_by_hand(scores, labels)
-    ]
+    costs = [miss * p * fnr + alarm * (1 - p) * fpr for fpr, fnr in points_by_hand(scores, labels)]
     return min(costs) / min(miss * p, alarm * (1 - p))
 
 
@@ -119,16 +117,43 @@ def test_limits():
     assert scorer.eer(torch.tensor([2.0, 1.0], dtype=torch.bfloat16), torch.tensor([1, 0])) == 0.0
 
 
+INF, NAN = float("inf"), float("nan")
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels", "eer"),
+    [
+        ([INF, 1, 0, -INF], [1, 1, 0, 0], 0.0),
+        ([INF, -INF], [0, 1], 100.0),
+        ([INF, INF, -INF, -INF], [1, 0, 1, 0], 50.0),
+        ([INF, INF], [1, 0], 50.0),
+        ([INF, 0.5, 0.5, -INF, -INF], [1, 1, 0, 0, 0], 100 / 5),
+    ],
+)
+def test_infinite_scores_are_ranks_as_any_other(scores, labels, eer):
+    finite = [max(-9.0, min(9.0, s)) for s in scores]
+    assert scorer.eer(scores, labels) == scorer.eer(finite, labels) == pytest.approx(eer)
+    assert scorer.min_dcf(scores, labels) == scorer.min_dcf(finite, labels)
+    (fpr, fnr, _), expected = scorer.det_curve(scores, labels), scorer.det_curve(finite, labels)
+    assert fpr.tolist() == expected[0].tolist() and fnr.tolist() == expected[1].tolist()
+    assert (fpr[0], fnr[0], fpr[-1], fnr[-1]) == (1, 0, 0, 1)
+    assert scorer.bootstrap_eer(scores, labels, labels, [2] * len(labels), 9) == (
+        scorer.bootstrap_eer(finite, labels, labels, [2] * len(labels), 9)
+    )
+
+
 @pytest.mark.parametrize(
     ("scores", "labels", "message"),
     [
-        ([], [], "empty"),
-        ([0.1, 0.2], [1], "one length"),
-        ([[0.1, 0.2]], [[0, 1]], "vectors"),
-        ([0.1, float("nan")], [0, 1], "NaN"),
+        ([], [], "no trial to evaluate: the trial list is empty"),
+        ([0.1, 0.2], [1], r"scores \(2,\) and labels \(1,\) must be vectors of one length"),
+        ([[0.1, 0.2]], [[0, 1]], r"\(1, 2\).* must be vectors of one length"),
+        ([0.1, NAN, NAN], [0, 1, 1], "2 of 3 scores are NaN: .* may have diverged"),
         ([0.1, 0.2], [1, 1], "all 2 trials are targets"),
-        ([0.1, 0.2], [0, 0], "non-targets"),
-        ([0.1, 0.2], [0, 7], "speaker labels"),
+        ([0.1, 0.2], [0, 0], "all 2 trials are non-targets"),
+        ([0.1, 0.2], [0, 7], "got 7: are they speaker labels"),
+        ([0.1, 0.2], [1, -1], r"1 \(target\) or 0 \(non-target\), got -1"),
+        ([0.1, 0.2], [1, NAN], "got nan"),
     ],
 )
 @pytest.mark.parametrize("function", [scorer.eer, scorer.min_dcf, scorer.det_curve])
@@ -138,10 +163,11 @@ def test_refused_scores(function, scores, labels, message):
 
 
 def test_refused_options():
-    with pytest.raises(ValueError, match="convention 'exact'"):
+    with pytest.raises(ValueError, match="convention is 'exact', expected 'interpolated' or"):
         scorer.eer([0, 1], [0, 1], convention="exact")
-    with pytest.raises(ValueError, match="not percent"):
-        scorer.min_dcf([0, 1], [0, 1], p_target=1.0)
+    for option in ({"p_target": 5}, {"c_fa": 0}, {"c_miss": NAN}):
+        with pytest.raises(ValueError, match=r"= (5|0|nan)\b.*not percent\) and positive costs"):
+            scorer.min_dcf([0, 1], [0, 1], **option)
 
 
 def speakers_and_scores(speakers=30, trials=600, seed=0):
@@ -165,11 +191,8 @@ def test_bootstrap_counts_speakers_not_trials():
     for t in range(len(scores)):
         count = np.sum(drawn == first[t]) * (1 if labels[t] else np.sum(drawn == second[t]))
         repeated += [t] * int(count)
-    order = np.argsort(scores)
-    weights = np.bincount(repeated, minlength=len(scores))
-    ends = np.arange(len(scores))
-    ours = scorer._weighted_eer(order, ends, labels[order] == 1, weights)
-    assert ours == pytest.approx(scorer.eer(scores[repeated], labels[repeated]))
+    low, high = scorer.bootstrap_eer(scores, labels, first, second, 1, seed=3)
+    assert low == high == pytest.approx(scorer.eer(scores[repeated], labels[repeated]))
 
 
 def test_bootstrap_groups_ties_and_narrows_with_confidence():
@@ -178,10 +201,8 @@ def test_bootstrap_groups_ties_and_narrows_with_confidence():
     wide = scorer.bootstrap_eer(scores, labels, first, second, 50, confidence=0.95)
     narrow = scorer.bootstrap_eer(scores, labels, first, second, 50, confidence=0.5)
     assert wide[0] < narrow[0] < narrow[1] < wide[1]
-    with pytest.raises(ValueError, match="1 speakers"):
+    with pytest.raises(ValueError, match="all trials are of one speaker"):
         scorer.bootstrap_eer([0, 1], [0, 1], [4, 4], [4, 4])
-    with pytest.raises(ValueError, match="3 speaker labels for 2 trials"):
-        scorer.bootstrap_eer([0, 1], [0, 1], [4, 4, 5], [4, 4, 5])
 
 
 def test_score_is_the_cosine_whatever_the_block():
@@ -208,10 +229,11 @@ def test_score_of_crops_is_the_mean_cosine_of_all_pairs():
 
 
 def test_score_refuses_broken_embeddings_and_foreign_trials():
-    trials = Trials(np.array([1]), np.array([0]), np.array([5]))
-    with pytest.raises(ValueError, match="utterance 5, but there are 3"):
-        scorer.score(torch.ones(3, 2), trials)
-    for value in (float("nan"), float("inf"), 0.0):
+    for absent in (5, -1):
+        trials = Trials(np.array([1]), np.array([0]), np.array([absent]))
+        with pytest.raises(ValueError, match=f"utterance {absent}, but there are 3"):
+            scorer.score(torch.ones(3, 2), trials)
+    for value in (NAN, INF, 0.0):
         embeddings = torch.ones(6, 2)
         embeddings[2] = value
         with pytest.raises(ValueError, match="1 of 6 embeddings"):
@@ -263,8 +285,19 @@ def test_embed_crops():
         torch.testing.assert_close(out[0, crop], expected[0])
     short = np.resize(corpus.audio(4), 200).astype(np.float32) / 32768
     torch.testing.assert_close(out[4, 1, 0], torch.tensor(short.mean()))
-    with pytest.raises(ValueError, match="crops = 0"):
-        scorer.embed(Statistics(), corpus, crops=0)
+
+
+def test_long_utterances_are_the_mean_over_windows(monkeypatch):
+    monkeypatch.setattr(scorer, "LONGEST", 250 / 16_000)
+    corpus, encoder = small_corpus(lengths=(249, 250, 251, 999, 1003)), Statistics()
+    with pytest.warns(UserWarning, match=r"small: what lasts more than 0\.015625 s \(3 of 5\)"):
+        out = scorer.embed(encoder, corpus)
+    assert max(shape[1] for shape in encoder.shapes) <= 250
+    for i, (windows, length) in enumerate([(1, 249), (1, 250), (2, 125), (4, 249), (5, 200)]):
+        audio = torch.from_numpy(corpus.audio(i).astype(np.float32) / 32768)
+        parts = [audio[w * length :][:length] for w in range(windows)]
+        expected = torch.stack([Statistics().eval()(part[None])[0] for part in parts]).mean(0)
+        torch.testing.assert_close(out[i], expected)
 
 
 def test_average_weights():
@@ -289,10 +322,6 @@ def test_average_weights():
 
 def test_average_weights_refuses_other_architectures():
     a = {"w": torch.ones(2), "b": torch.ones(1)}
-    with pytest.raises(ValueError, match="'b' and 0 other"):
-        scorer.average_weights([a, {"w": torch.ones(2)}])
-    with pytest.raises(ValueError, match="different architectures"):
-        scorer.average_weights([a, {"w": torch.ones(3), "b": torch.ones(1)}])
-    with pytest.raises(ValueError, match="no weights"):
-        scorer.average_weights([])
-
+    for others in ([a, {"w": torch.ones(2)}], [{"w": torch.ones(2)}, a]):
+        with pytest.raises(ValueError, match=r"'b' and 0 other .*different architectures"):
+            scorer.average_weights(others)

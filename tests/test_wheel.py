@@ -19,7 +19,7 @@ BOOK_ONLY = (
     "soundfile", "onnx", "onnxruntime", "lightly", "av",
 )  # fmt: skip
 CORE = (
-    "analysis", "augmentation", "cli.commands", "corpora.folder", "encoders", "export",
+    "analysis", "augmentation", "cli.encoders", "corpora.folder", "encoders", "export",
     "features", "frameworks", "losses", "positives", "pretrained", "recipes",
     "scorer", "training.run",
 )  # fmt: skip

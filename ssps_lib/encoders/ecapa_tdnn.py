@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssps_lib.encoders.base import Encoder, require_multiple_of_8
+from ssps_lib.encoders.encoder import Encoder, require_multiple_of_8
 
 
 class ECAPATDNN(Encoder):
@@ -42,9 +42,7 @@ class ECAPATDNN(Encoder):
     ) -> None:
         require_multiple_of_8(channels)
         mfa = mfa or 3 * channels
-        super().__init__(
-            dim, n_mels, window, channels=channels, mfa=mfa, attention=attention, se=se
-        )
+        super().__init__(dim, n_mels, window)
         self.blocks = nn.ModuleList([TDNNBlock(n_mels, channels, kernel=5)])
         self.blocks.extend(SERes2NetBlock(channels, d, se) for d in (2, 3, 4))
         self.mfa = TDNNBlock(3 * channels, mfa)

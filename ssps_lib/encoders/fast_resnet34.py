@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ssps_lib.encoders.base import Encoder, require_multiple_of_8
+from ssps_lib.encoders.encoder import Encoder, require_multiple_of_8
 
 
 class FastResNet34(Encoder):
@@ -30,7 +30,7 @@ class FastResNet34(Encoder):
         self, dim: int = 512, n_mels: int = 40, window: str = "hamming", channels: int = 16
     ) -> None:
         require_multiple_of_8(channels)
-        super().__init__(dim, n_mels, window, channels=channels)
+        super().__init__(dim, n_mels, window)
         c = channels
         self.conv = nn.Conv2d(1, c, 7, stride=(2, 1), padding=3, bias=False)
         self.bn = nn.BatchNorm2d(c)

@@ -14,11 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssps_lib.encoders.base import Encoder
 from ssps_lib.encoders.ecapa_tdnn import ECAPATDNN
+from ssps_lib.encoders.encoder import Encoder, agree, fill, plain_name, unreadable
 from ssps_lib.encoders.fast_resnet34 import FastResNet34
-from ssps_lib.encoders.state import fill
 from ssps_lib.features import WINDOWS
+
+
+def is_pickle(path: Path) -> bool:
+    """Whether the content of a file, whatever its name, is what torch.save writes."""
+    with open(path, "rb") as file:
+        head = file.read(9)
+    return head.startswith((b"PK", b"\x80")) and head[8:] != b"{"  # {: header of safetensors
 
 
 def read_released(path: Path) -> Encoder:
@@ -39,7 +45,7 @@ def read_released(path: Path) -> Encoder:
         )
     try:
         encoder = kind(**options(state), **_feature_options(state))
-    except (KeyError, IndexError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError) as error:
         raise ValueError(
             f"the sizes of {kind.name} cannot be read off '{path}' ({error}); it lacks a tensor, "
             "or one has an odd shape."
@@ -59,10 +65,7 @@ def _load(path: Path) -> object:
                 path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
             )
     except Exception as error:  # damaged bytes make the unpickler raise almost anything
-        raise ValueError(
-            f"'{path}' is no checkpoint of plain tensors ({_reason(error)}); was it cut off in "
-            "a copy, or written by another program?"
-        ) from error
+        raise unreadable(path, _reason(error)) from error
 
 
 def _reason(error: Exception) -> str:
@@ -76,7 +79,7 @@ def _encoder_state(path: Path) -> dict[str, Tensor]:
     """The part of a released state dict that belongs to the encoder of the representation."""
     match _load(path):
         case {"model": dict(content)}:
-            model = {key: value for key, value in content.items() if isinstance(value, Tensor)}
+            model = {plain_name(k): v for k, v in content.items() if isinstance(v, Tensor)}
         case _:
             raise ValueError(
                 f"'{path}' lacks the key 'model' with a state dict; a released checkpoint is a "
@@ -122,6 +125,6 @@ def _feature_options(state: dict[str, Tensor]) -> dict[str, Any]:
     if stored is None:
         return {}
     for name, make in WINDOWS.items():
-        if torch.allclose(make(len(stored)), stored.float(), atol=1e-4):
+        if agree(make(len(stored)), stored):
             return {"window": name}
     raise ValueError(f"the window is none of {sorted(WINDOWS)}")

@@ -13,7 +13,7 @@ import numpy as np
 
 from ssps_lib import files, scorer
 from ssps_lib.corpora import open_corpus
-from ssps_lib.encoders.checkpoints import load_encoder, save_encoder
+from ssps_lib.encoders import load_encoder, save_encoder
 from ssps_lib.training import checkpoints, lock, record, tracking
 from ssps_lib.training.config import RunConfig, with_seed
 from ssps_lib.training.fields import check_batch

@@ -67,7 +67,7 @@ def in_a_child(function, *arguments):
 def train(folder: Path, steps: int, batch: int, narrow: bool) -> dict:
     """The first steps of an epoch of SimCLR's published recipe, and the encoder that they leave."""
     from ssps_lib import recipes
-    from ssps_lib.encoders.checkpoints import save_encoder
+    from ssps_lib.encoders import save_encoder
     from ssps_lib.training.loop import Trainer
     from ssps_lib.training.record import rounded
 

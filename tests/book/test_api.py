@@ -10,7 +10,7 @@ from execute import BOOK
 
 ROOT = BOOK.parent
 PAGES = sorted((BOOK / "api").glob("*.md"))
-COMMANDS = {"ssps_lib.cli.__main__", "ssps_lib.corpora.__main__", "ssps_lib.training.__main__"}
+COMMANDS = {"ssps_lib.__main__", "ssps_lib.training.__main__"}
 DIRECTIVE = re.compile(r"^\.\. automodule:: (\S+)$", re.M)
 
 

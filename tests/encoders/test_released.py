@@ -147,7 +147,7 @@ def faulty(model):
     return {
         "pickled object": (
             {"model": Stranger()},
-            r"pickles an object of .*Stranger\)",
+            "pickles an object of .*Stranger",
         ),
         "a bare state dict": (model, "lacks the key 'model'"),
         "a tensor": (torch.zeros(3), "lacks the key 'model'"),
@@ -156,9 +156,9 @@ def faulty(model):
         "no prefix": ({"model": prefixless}, r"lacks tensors named 'encoder\.\*'"),
         "another architecture": ({"model": alien}, "lacks both 'mfa'.*does not use"),
         "no output layer": ({"model": without}, "sizes of fast_resnet34 cannot be.*fc.weight"),
-        "a missing tensor": ({"model": model | {"encoder.fc.bias": None}}, "lacks 'fc.bias'"),
-        "unknown tensors": ({"model": model | extra}, "unknown 'last_bn.bias' and 1 more"),
-        "a wrong shape": ({"model": narrow}, r"the shape \(3,\) instead of \(8,\) for 'bn.weight'"),
+        "a missing tensor": ({"model": model | {"encoder.fc.bias": None}}, r'key.*"fc\.bias"'),
+        "unknown tensors": ({"model": model | extra}, r'Unexpected key.*"last_bn\.bias"'),
+        "a wrong shape": ({"model": narrow}, r"size mismatch for bn\.weight"),
         "a strange window": ({"model": model | window}, "window is none of"),
     }
 
@@ -179,11 +179,40 @@ def test_truncated_files_are_refused(path, is_zip):
     content = path.read_bytes()
     for size in [*range(0, 300, 17), *range(300, len(content), len(content) // 20)]:
         path.write_bytes(content[:size])
-        with pytest.raises(ValueError, match=r"no checkpoint of plain tensors.*cut off"):
+        with pytest.raises(ValueError, match=r"no checkpoint that can be read.*cut off"):
             load_encoder(path)
 
 
-def test_a_text_file_is_refused(path):
-    path.write_text("EER 6.3 %")
-    with pytest.raises(ValueError, match="no checkpoint of plain tensors"):
-        load_encoder(path)
+WRAPPED = {
+    "DataParallel": "module.{}",
+    "torch.compile": "_orig_mod.{}",
+    "compiled, then distributed": "module._orig_mod.{}",
+    "distributed, then compiled": "_orig_mod.module.{}",
+}
+
+
+@pytest.mark.parametrize("wrapping", WRAPPED.values(), ids=WRAPPED)
+def test_names_from_wrapped_models_are_the_same_encoder(wrapping, config, path):
+    encoder = make(config)
+    whole = {wrapping.format(k): v for k, v in theirs(encoder, "encoder.").items()}
+    encoder_alone = theirs(encoder, "encoder." + wrapping.format(""))
+    for model in (whole, encoder_alone):
+        assert_equal_encoders(load_encoder(write(path, model)), encoder)
+
+
+@pytest.mark.parametrize("window", ["hamming", "hann"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_keep_window_and_bands(config, window, dtype, path):
+    encoder = make(config | {"window": window})
+    model = theirs(encoder, "encoder.")
+    model = {k: v.to(dtype) if v.is_floating_point() else v for k, v in model.items()}
+    for name, parameter in encoder.state_dict().items():
+        if not name.startswith("features.") and parameter.is_floating_point():
+            parameter.copy_(parameter.to(dtype))
+    assert_equal_encoders(load_encoder(write(path, model)), encoder)
+
+
+def test_a_released_file_is_known_whatever_its_name(config, tmp_path):
+    encoder = make(config)
+    path = write(tmp_path / "renamed.safetensors", theirs(encoder, "encoder."))
+    assert_equal_encoders(load_encoder(path), encoder)

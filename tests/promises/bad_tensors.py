@@ -1,14 +1,12 @@
-"""Bad tensors: losses, scorer, analysis, samplers, queues, k-means, encoders, frameworks."""
+"""Bad tensors: losses, analysis, samplers, queues, k-means, encoders, frameworks."""
 
-import numpy as np
 import torch
 from bad_rows import Row
 from torch import nn
 
 from ssps_book.latent import LatentCorpus
-from ssps_lib import analysis, encoders, frameworks, losses, scorer
+from ssps_lib import analysis, encoders, frameworks, losses
 from ssps_lib.augmentation import Augmentation
-from ssps_lib.corpora import Corpus, Trials
 from ssps_lib.features import LogMel
 from ssps_lib.frameworks.momentum import enqueue
 from ssps_lib.positives import Clustering, NearestNeighbors, Queue, Supervised, build
@@ -121,139 +119,10 @@ LOSSES = {
 }
 DINO = torch.ones(2, 2, 3), torch.ones(1, 2, 3), torch.ones(3)
 
-SCORES, TRUTH = [0.9, 0.8, 0.3], [1, 0, 0]
-PAIRS = Trials(np.array([1, 0]), np.array([0, 0]), np.array([1, 2]))
-
-
-def between(*indices: float) -> Trials:
-    """Trials of utterance 0 with these."""
-    zeros = np.zeros(len(indices), int)
-    return Trials(zeros, zeros, np.array(indices))
-
-
-def corpus(utterances: int = 3) -> Corpus:
-    """So many utterances of 100 samples."""
-    zeros = np.zeros(utterances, int)
-    ends = 100 * np.arange(utterances + 1)
-    return Corpus("three", np.ones(ends[-1], np.int16), ends, zeros, zeros, np.array(["k"] * 3))
-
 
 def diverged() -> torch.Tensor:
     return torch.tensor([[1.0, 0.0], [NAN, 0.0], [0.0, 1.0]])
 
-
-SCORER = {
-    "scores of another list": row(
-        lambda: scorer.eer(SCORES, [1, 0]), "(3,) and labels (2,)", "list"
-    ),
-    "scores in a matrix": row(lambda: scorer.eer(Z, Z), "(3, 3)", "vectors of one length"),
-    "no trial": row(lambda: scorer.eer([], []), "no trial", "the trial list is empty"),
-    "scores that are NaN": row(
-        lambda: scorer.eer([NAN, 0.1, NAN], TRUTH), "2 of 3 scores are NaN", "may have diverged"
-    ),
-    "scores as text": row(lambda: scorer.eer(["a", "b", "c"], TRUTH), "<U1", "expected numbers"),
-    "speaker labels": row(lambda: scorer.eer(SCORES, [1, 0, 7]), "got 7", "speaker labels?"),
-    "labels that are NaN": row(lambda: scorer.eer(SCORES, [1, 0, NAN]), "got nan", "or 0 (non-t"),
-    "targets only": row(
-        lambda: scorer.eer(SCORES, [1, 1, 1]), "3 trials are targets", "both classes"
-    ),
-    "non-targets only": row(
-        lambda: scorer.min_dcf(SCORES, [0, 0, 0]), "3 trials are non-targets", "both classes"
-    ),
-    "an unknown convention": row(
-        lambda: scorer.eer(SCORES, TRUTH, "rocch"), "convention 'rocch'", "expected one of"
-    ),
-    "a prior in percent": row(
-        lambda: scorer.min_dcf(SCORES, TRUTH, p_target=5), "p_target = 5", "(not percent)"
-    ),
-    "a cost of 0": row(lambda: scorer.min_dcf(SCORES, TRUTH, c_fa=0), "c_fa = 0", "positive costs"),
-    "a DET curve of nothing": row(
-        lambda: scorer.det_curve(SCORES, TRUTH[:1]), "labels (1,)", "of one length"
-    ),
-    "speakers of another list": row(
-        lambda: scorer.bootstrap_eer(SCORES, TRUTH, [0, 1], [0, 1]),
-        "2 speaker labels",
-        "for 3 trials",
-    ),
-    "a prior in words": row(
-        lambda: scorer.min_dcf(SCORES, TRUTH, p_target="rare"), "p_target = 'rare'", "a probability"
-    ),
-    "a cost of nothing": row(
-        lambda: scorer.min_dcf(SCORES, TRUTH, c_miss=None), "c_miss = None", "positive costs"
-    ),
-    "a cost of NaN": row(
-        lambda: scorer.min_dcf(SCORES, TRUTH, c_fa=NAN), "c_fa = nan", "positive costs"
-    ),
-    "a confidence in words": row(
-        lambda: scorer.bootstrap_eer(SCORES, TRUTH, [0] * 3, [0, 1, 2], confidence="high"),
-        "confidence 'high'",
-        "between 0 and 1",
-    ),
-    "half a resample": row(
-        lambda: scorer.bootstrap_eer(SCORES, TRUTH, [0] * 3, [0, 1, 2], resamples=2.5),
-        "2.5 resamples",
-        "at least 2 speakers, 2 resamples",
-    ),
-    "a bootstrap of one speaker": row(
-        lambda: scorer.bootstrap_eer(SCORES, TRUTH, [0] * 3, [0] * 3), "1 speakers", "at least 2"
-    ),
-    "a confidence in percent": row(
-        lambda: scorer.bootstrap_eer(SCORES, TRUTH, [0] * 3, [0, 1, 2], confidence=95),
-        "confidence 95",
-        "between 0 and 1",
-    ),
-    "a trial beyond the corpus": row(
-        lambda: scorer.score(Z, between(1, 3)), "utterance 3", "another"
-    ),
-    "a trial before the corpus": row(
-        lambda: scorer.score(Z, between(1, -1)), "utterance -1", "list"
-    ),
-    "a trial with one side": row(
-        lambda: scorer.score(Z, Trials(PAIRS.labels, PAIRS.first, PAIRS.second[:1])),
-        "2 first and 1 second",
-        "one of each",
-    ),
-    "trials that are nothing": row(
-        lambda: scorer.score(Z, None), "trials are None", "see corpora.read_trials"
-    ),
-    "trials of halves": row(
-        lambda: scorer.score(Z, between(1.5)), "torch.float64", "are they scores?"
-    ),
-    "an embedding of zeros": row(
-        lambda: scorer.score(Z * 0, PAIRS), "3 of 3 embeddings", "collapsed"
-    ),
-    "an embedding of NaN": row(
-        lambda: scorer.score(diverged(), PAIRS), "1 of 3 emb", "or diverged"
-    ),
-    "a single vector": row(lambda: scorer.score(Z[0], PAIRS), "(3,)", "expected (N, D)"),
-    "no crop": row(
-        lambda: scorer.embed(nn.Identity(), corpus(), crops=0), "crops = 0", "at least 1"
-    ),
-    "crops in words": row(
-        lambda: scorer.embed(nn.Identity(), corpus(), crops="1"), "crops = '1'", "None (whole utt"
-    ),
-    "batches in words": row(
-        lambda: scorer.embed(nn.Identity(), corpus(), batch_seconds="60"), "'60'", "durations above"
-    ),
-    "crops without duration": row(
-        lambda: scorer.embed(nn.Identity(), corpus(), crops=1, crop_seconds=0), "= 0 and", "above 0"
-    ),
-    "a corpus of nothing": row(
-        lambda: scorer.embed(nn.Identity(), corpus(0)), "'three'", "no utterance to embed"
-    ),
-    "no weights to average": row(
-        lambda: scorer.average_weights([]), "no weights", "not finished an"
-    ),
-    "weights that are numbers": row(
-        lambda: scorer.average_weights([3]), "average are 3", "a state_dict of each"
-    ),
-    "weights of other networks": row(
-        lambda: scorer.average_weights([{"w": Z}, {"v": Z}]), "'v'", "different architectures"
-    ),
-    "weights of other widths": row(
-        lambda: scorer.average_weights([{"w": Z}, {"w": WIDER}]), "'w'", "different architectures"
-    ),
-}
 
 ANALYSIS = {
     "labels of other lengths": row(
@@ -463,9 +332,6 @@ NETWORKS = {
     "a waveform in seconds": row(
         lambda: LogMel()(torch.ones(1, 2)), "has 2 samples", "its length was given in seconds"
     ),
-    "a network in a list": row(
-        lambda: encoders.build(["ecapa_tdnn"]), "encoder is ['ecapa_tdnn']", "expected one of"
-    ),
     "an objective in a list": row(
         lambda: frameworks.build(["simclr"], network()), "framework is ['simclr']", "one of ['dino'"
     ),
@@ -477,17 +343,6 @@ NETWORKS = {
     ),
     "channels that eight does not divide": row(
         lambda: encoders.build("ecapa_tdnn", channels=12), "channels is 12", "multiple of 8"
-    ),
-    "channels in words": row(
-        lambda: encoders.build("fast_resnet34", channels="16"), "channels is '16'", "multiple of 8"
-    ),
-    "a representation without dimension": row(
-        lambda: encoders.build("fast_resnet34", dim=0, channels=8), "dim is 0", "at least 1"
-    ),
-    "attention without dimension": row(
-        lambda: encoders.build("ecapa_tdnn", channels=8, attention=0),
-        "attention is 0",
-        "at least 1",
     ),
     "a waveform shorter than a kernel": row(
         lambda: encoders.build("ecapa_tdnn", channels=8)(torch.ones(1, 500)), "gives 4 frames", "5"
@@ -567,4 +422,4 @@ def network() -> nn.Module:
     return encoders.build("fast_resnet34", dim=8, channels=8)
 
 
-ROWS = LOSSES | SCORER | ANALYSIS | POSITIVES | NETWORKS
+ROWS = LOSSES | ANALYSIS | POSITIVES | NETWORKS

@@ -73,10 +73,6 @@ def test_each_has_a_sentence_of_its_own_and_leaves_the_disk_as_it_was(case, home
     assert contents(home) == before
 
 
-def test_there_are_enough():
-    assert len(ROWS) >= 150
-
-
 def environment(home: Path) -> dict[str, str]:
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return os.environ | {"SSPS_HOME": str(home), "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}

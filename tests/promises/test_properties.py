@@ -47,7 +47,6 @@ def test_rates_lie_where_rates_can_lie(given_trials):
 
 SPOILT = {
     "NaN": lambda s, y: (np.append(s[1:], np.nan), y),
-    "text": lambda s, y: (s.astype(str), y),
     "too short": lambda s, y: (s[1:], y),
     "of one class": lambda s, y: (s, np.ones_like(y)),
     "of speakers": lambda s, y: (s, y + 2),

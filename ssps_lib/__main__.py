@@ -1,4 +1,4 @@
-"""`python -m ssps_lib.cli` is the command `ssps`."""
+"""`python -m ssps_lib` is the command `ssps`."""
 
 import sys
 

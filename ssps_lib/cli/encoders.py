@@ -1,0 +1,196 @@
+"""`ssps embed`, `verify`, `score` and `export`: parsed arguments in, the exit status out."""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ssps_lib import corpora, load_encoder, pretrained, scorer
+from ssps_lib.cli.corpora import opened
+from ssps_lib.cli.output import output
+from ssps_lib.corpora import Corpus, Trials
+from ssps_lib.encoders import Encoder, save_encoder
+
+
+def embed(arguments: argparse.Namespace) -> int:
+    """Representations as an .npz file, or as lines."""
+    files = audio_files(arguments.files)
+    with output(arguments.out, ".npz") as partial:
+        encoder, device = _encoder(arguments)
+        y = embed_files(encoder, files, device).numpy()
+        if partial:
+            np.savez(partial, keys=np.array(list(map(str, files))), embeddings=y)
+            print(f"{arguments.out}: {len(y)} utterances of {y.shape[1]} dimensions")
+            return 0
+    for file, row in zip(files, y, strict=True):
+        print(file, *(f"{value:.6g}" for value in row), sep="\t")
+    return 0
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """The cosine, and what it is compared with; 1 below."""
+    given = arguments.threshold
+    if given is not None and not -1 <= given <= 1:
+        raise ValueError(f"--threshold is {given}, expected a cosine between -1 and 1")
+    encoder, device = _encoder(arguments)
+    y = embed_files(encoder, [arguments.first, arguments.second], device)
+    cosine = float(scorer.score(y, Trials(*np.array([[1], [0], [1]])))[0])
+    print(f"cosine {cosine:.4f}")
+    threshold, origin = given, "given"
+    if arguments.encoder is None:
+        known = pretrained.calibration()
+        miss, false_alarm = known.rates(cosine)
+        print(
+            f"of {known.trials:,} trials of {known.test_speakers} simulated speakers, "
+            f"{100 * miss:.1f} % of those of one speaker scored lower and {100 * false_alarm:.1f} "
+            "% of those of two speakers as high"
+        )
+        if given is None:
+            threshold = known.threshold
+            origin = f"equal error {known.eer:.1f} % on SIMULATED voices"
+    if threshold is None:
+        print("no threshold is known for this encoder: give one with --threshold")
+        return 0
+    accepted = cosine >= threshold
+    print(f"{'accepted' if accepted else 'rejected'}: threshold {threshold:g} ({origin})")
+    return int(not accepted)
+
+
+def score(arguments: argparse.Namespace) -> int:
+    """EER and minDCF of each list, and the score of each trial if asked."""
+    with output(arguments.out) as partial:
+        encoder, device = _encoder(arguments)
+        of_files = Path(arguments.of).is_file()
+        scored = (_score_files if of_files else _score_corpus)(arguments, encoder, device)
+        for name, trials, keys, scores in scored:
+            print(f"{name}{_rates(scores, trials)}")
+            if partial:
+                pairs = zip(scores, trials.first, trials.second, strict=True)
+                lines = (f"{value:.6f} {keys[a]} {keys[b]}\n" for value, a, b in pairs)
+                partial.write_text("".join(lines))
+    return 0
+
+
+Scored = tuple[str, Trials, Sequence[str], np.ndarray]
+
+
+def _score_files(arguments, encoder: Encoder, device: str) -> Iterator[Scored]:
+    """The trials of a list of files."""
+    path = Path(arguments.of)
+    if arguments.trials:
+        raise ValueError(f"--trials chooses lists of a corpus, but '{path}' is one list")
+    trials = corpora.read_trials(path)
+    root = arguments.root or path.parent
+    y = embed_files(encoder, [root / key for key in trials.keys], device)
+    yield "", trials, trials.keys, scorer.score(y, trials)
+
+
+def _score_corpus(arguments, encoder: Encoder, device: str) -> Iterator[Scored]:
+    """The lists of a corpus; lists of the same utterances share their embeddings."""
+    if arguments.root:
+        raise ValueError(f"--root is for a list of files, but '{arguments.of}' is a corpus")
+    lists = arguments.trials or corpora.trial_lists(arguments.of, arguments.layout)
+    if arguments.out and len(lists) > 1:
+        raise ValueError(f"--out takes one of the lists {', '.join(lists)}: choose with --trials")
+    embedded: dict[tuple, Tensor] = {}  # by the first utterance and their number
+    for name, splits in opened(arguments.of, arguments.layout, lists):
+        test, trials = splits.test, splits.test_trials
+        which = (str(test.keys[0]), len(test))
+        if which not in embedded:
+            embedded = {which: scorer.embed(encoder, test, device)}
+        yield f"{name}: ", trials, test.keys, scorer.score(embedded[which], trials)
+
+
+def _rates(scores: np.ndarray, trials: Trials) -> str:
+    """A line on the scores of a list."""
+    counts = f"{len(trials):,} trials of {len({*trials.first, *trials.second}):,} utterances"
+    if len(set(trials.labels)) < 2:
+        return f"{counts}, all of one class: EER needs both"
+    rates = scorer.error_rates(scores, trials.labels)
+    if rates["eer"] > 50:
+        warnings.warn("EER above 50 %: are the labels reversed? 1 is one speaker", stacklevel=2)
+    return f"EER {rates['eer']:.2f} %, minDCF {rates['min_dcf']:.4f} ({counts}, cosine)"
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """The encoder as another kind of file, or as a folder of huggingface_hub."""
+    from ssps_lib.export import to_onnx, to_program
+
+    out, encoder = arguments.out, load_encoder(arguments.encoder)
+    if out.is_dir() or not out.suffix:
+        encoder.save_pretrained(out)
+    else:
+        with output(out, ".onnx", ".pt2", ".safetensors") as partial:
+            if out.suffix == ".onnx":
+                to_onnx(encoder, partial)
+            elif out.suffix == ".pt2":
+                torch.export.save(to_program(encoder), partial)
+            else:
+                save_encoder(encoder, partial)
+    print(f"{out}: {encoder.name} of {encoder.dim} dimensions")
+    return 0
+
+
+def _encoder(arguments: argparse.Namespace) -> tuple[Encoder, str]:
+    """The encoder asked for, on its device; the shipped one with a word of warning."""
+    gpu = torch.cuda.is_available()
+    device = arguments.device or ("cuda" if gpu else "cpu")
+    if device != "cpu" and not (gpu and device.startswith("cuda")):
+        raise ValueError(f"--device is '{device}', expected cpu, or cuda where there is a GPU")
+    if arguments.encoder is None:
+        print(f"note: the shipped encoder is used; {pretrained.NOTE}", file=sys.stderr)
+        return pretrained.encoder().to(device), device
+    return load_encoder(arguments.encoder).to(device), device
+
+
+def audio_files(places: Iterable[Path]) -> list[Path]:
+    """The files named, and all audio files below the folders named, each once.
+
+    Warns of what was passed over: files of other kinds, and names that no list can hold.
+
+    Raises:
+        ValueError: a folder without audio.
+    """
+    found: dict[Path, None] = {}
+    for place in places:
+        if not place.is_dir():
+            found[place] = None
+            continue
+        inside = corpora.walk(place)
+        if not inside.files:
+            raise ValueError(f"'{place}' holds no audio file ({str(inside) or 'it is empty'})")
+        for passed in filter(None, [*inside.faults, str(inside)]):
+            warnings.warn(f"'{place}': {passed}", stacklevel=2)
+        found |= dict.fromkeys(place / file for file in inside.files)
+    return list(found)
+
+
+def embed_files(encoder: Encoder, files: Sequence[Path], device: str = "cpu") -> Tensor:
+    """Representations of whole files, (N, D) float32 on the CPU, in the order of the files.
+
+    One file is held at a time, 2 MB a minute. Once one is faulty, the others are only checked.
+
+    Raises:
+        ValueError: all files that cannot be read or are no speech, each with the reason.
+    """
+    faults, rows = [], []
+    for file in files:
+        try:
+            samples = np.concatenate([corpora.to_int16(x) for x in corpora.read_blocks(file)])
+        except ValueError as error:
+            faults.append(f"'{file}' {error}")
+            continue
+        if not faults:
+            own = np.zeros(1, np.int64)  # nothing is known of speaker and recording
+            ends = np.array([0, len(samples)])
+            one = Corpus(f"'{file}'", samples, ends, own, own, np.array([str(file)]))
+            rows.append(scorer.embed(encoder, one, device).cpu())
+    if faults:
+        many = len(faults) > 1
+        raise ValueError(f"{len(faults)} files:\n{corpora.listed(faults)}" if many else faults[0])
+    return torch.cat(rows)

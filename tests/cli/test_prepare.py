@@ -1,0 +1,189 @@
+"""`ssps check`, `pack`, `trials` and `score` of a corpus, as a reader types them."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from sounds import make_tree, write
+
+from ssps_lib import encoders, scorer
+from ssps_lib.augmentation import read_bank
+from ssps_lib.corpora import open_corpus, open_folder, read_trials
+from ssps_lib.noises import GENERATED
+
+
+@pytest.fixture
+def voxceleb(tmp_path):
+    """Two speakers of each part of VoxCeleb, more where speakers are held out, and O, E, H."""
+    root = tmp_path / "voxceleb"
+    parts = {"vox2/dev": (12, 3), "vox2/test": (9300, 3), "vox1/dev": (10001, 2)}
+    for part, (first, speakers) in (parts | {"vox1/test": (10270, 2)}).items():
+        for s in range(speakers):
+            for video in ("aaaaaaaaaaa", "bbbbbbbbbbb"):
+                for u in (1, 2):
+                    write(root, f"{part}/wav/id{first + s:05d}/{video}/{u:05d}")
+    test = [f"id10270/{video}/00001.wav" for video in ("aaaaaaaaaaa", "bbbbbbbbbbb")]
+    trials = f"1 {test[0]} {test[1]}\n0 {test[0]} id10271/aaaaaaaaaaa/00002.wav\n"
+    (root / "veri_test2.txt").write_text(trials)
+    further = "1 id10001/aaaaaaaaaaa/00001.wav id10001/bbbbbbbbbbb/00002.wav\n"
+    (root / "list_test_all2.txt").write_text(trials + further)
+    (root / "list_test_hard2.txt").write_text(
+        further + f"0 {test[1]} id10002/bbbbbbbbbbb/00001.wav"
+    )
+    return root
+
+
+@pytest.fixture
+def noises(tmp_path, monkeypatch):
+    """One noise and one room; the rest is generated, little of it."""
+    monkeypatch.setitem(GENERATED, "sounds", 2)
+    write(tmp_path / "musan", "noise/free-sound/noise-0", seconds=8.5)
+    folder = tmp_path / "RIRS_NOISES" / "simulated_rirs" / "smallroom"
+    folder.mkdir(parents=True)
+    soundfile.write(folder / "room.wav", np.eye(1, 4000)[0], 16_000)
+    return tmp_path / "musan", tmp_path / "RIRS_NOISES"
+
+
+# -- from recordings to scores ------------------------------------------------------------------
+
+
+def test_check_counts_and_lists_differences(command, voxceleb):
+    status, out, _ = command("check", voxceleb)
+    assert status == 0
+    lines = out.splitlines()
+    assert "36 utterances of 9 speakers in 18 recordings" in lines[0]
+    assert "12 train, 8 dev, 8 test, 8 rest" in lines[0]
+    assert lines[1:4] == [f"note: trials {x}" for x in ("O: 2", "E: 3", "H: 2")]
+    assert lines[4].startswith("note: VoxCeleb2 dev: 12 of 1,092,009 utterances")
+    assert lines[-1] == "0 faults"
+
+
+def test_check_decodes_when_asked(command, tmp_path):
+    root = make_tree(tmp_path / "tree", speakers=6)
+    soundfile.write(root / "s1/r1/nan.wav", np.full(16_000, np.nan), 16_000, "FLOAT")
+    write(root, "s2/r0/slow", rate=8_000, channels=2)
+    status, out, _ = command("check", root)
+    assert status == 0
+    assert "1 file will be resampled to 16000 Hz" in out
+    assert "1 file will be mixed down to one channel" in out
+    status, out, _ = command("check", root, "--decode")
+    assert status == 1 and "fault: s1/r1/nan.wav: holds samples that are not finite" in out
+
+
+def test_check_reads_lists_and_files_and_reports_all(command, voxceleb):
+    (voxceleb / "veri_test2.txt").write_text("1 id10270/x/1.wav id10271/aaaaaaaaaaa/00001.wav\n")
+    (voxceleb / "vox2/dev/wav/id00013/aaaaaaaaaaa/00002.wav").write_bytes(b"RIFF")
+    write(voxceleb, "vox2/dev/stray")
+    status, out, _ = command("check", voxceleb)
+    faults = [line for line in out.splitlines() if line.startswith("fault: ")]
+    assert status == 1
+    assert faults[0] == "fault: veri_test2.txt, line 1: 'id10270/x/1.wav' is not in the corpus"
+    assert any("vox2/dev/stray.wav: wrong depth" in fault for fault in faults)
+    assert "id00013/aaaaaaaaaaa/00002.wav: cannot be read: damaged" in faults[-1]
+
+
+def test_voxceleb_is_packed_listed_and_scored(command, voxceleb, noises, home, tmp_path):
+    status, out, err = command("pack", voxceleb, "--workers", 1, "--noises", *noises)
+    assert status == 0, err
+    folder = home / "corpora" / "voxceleb"
+    assert f"{folder}: 36 utterances" in out and "open_corpus('voxceleb')" in out
+    assert "2 of speech, 2 of music, 1 of noise; 1 rooms" in out
+
+    splits = open_corpus("voxceleb")
+    assert splits.bank == folder / "bank.safetensors"
+    assert read_bank(splits.bank).responses.shape == (1, 4000)
+    for part, size in ((splits.train, 12), (splits.dev, 8), (splits.test, 8)):
+        assert len(part) == size
+    assert command("check", folder)[0] == 0
+
+    status, out, _ = command("trials", "voxceleb")
+    assert status == 0 and out.splitlines() == [
+        "O: 2 trials, 1 of one speaker (1 across recordings), 3 utterances of 2 speakers",
+        "E: 3 trials, 2 of one speaker (2 across recordings), 5 utterances of 3 speakers",
+        "H: 2 trials, 1 of one speaker (1 across recordings), 4 utterances of 3 speakers",
+    ]
+    written = tmp_path / "written.txt"
+    assert command("trials", "voxceleb", "--trials", "H", "--out", written)[0] == 0
+    hard = open_corpus("voxceleb", trials="H")
+    again = read_trials(written, hard.test.keys)
+    assert (again.first == hard.test_trials.first).all()
+    assert written.read_text() == (voxceleb / "list_test_hard2.txt").read_text() + "\n"
+
+    torch.manual_seed(0)
+    encoder = encoders.ECAPATDNN(channels=16, dim=16, attention=8, se=8).eval()
+    encoders.save_encoder(encoder, tmp_path / "encoder.safetensors")
+    words = ["score", "voxceleb", "--encoder", tmp_path / "encoder.safetensors"]
+    status, out, _ = command(*words)
+    assert status == 0
+    for name, line in zip("OEH", out.splitlines(), strict=True):
+        splits = open_corpus("voxceleb", trials=name)
+        scores = scorer.score(scorer.embed(encoder, splits.test), splits.test_trials)
+        rates = scorer.error_rates(scores, splits.test_trials.labels)
+        assert line.startswith(f"{name}: EER {rates['eer']:.2f} %, minDCF {rates['min_dcf']:.4f}")
+    status, out, _ = command(*words, "--trials", "E")
+    assert status == 0 and out.startswith("E: EER") and out.count("\n") == 1
+    status, _, err = command(*words, "--out", tmp_path / "scores.txt")
+    assert status == 2 and "--out takes one of the lists O, E, H: choose with --trials" in err
+    assert command(*words, "--out", tmp_path / "scores.txt", "--trials", "H")[0] == 0
+    rows = (tmp_path / "scores.txt").read_text().split()[2::3]
+    assert rows == (voxceleb / "list_test_hard2.txt").read_text().split()[2::3]
+
+
+def test_a_folder_is_packed_under_its_name_and_trials_are_made(command, tmp_path):
+    root = make_tree(tmp_path / "voices", speakers=6)
+    status, out, _ = command("pack", root)
+    assert status == 0 and "open_corpus('voices')" in out
+    status, out, _ = command("trials", "voices")
+    assert status == 0 and out.startswith("made: 16 trials, 8 of one speaker (8 across")
+    packed, direct = open_corpus("voices"), open_folder(root)
+    assert list(packed.train.keys) == list(direct.train.keys)
+    assert np.array_equal(packed.test.samples, direct.test.samples)
+    assert (packed.test_trials.second == direct.test_trials.second).all()
+
+
+def test_packing_skips_faulty_files_and_lists_them(command, tmp_path):
+    root = make_tree(tmp_path / "voices", speakers=7)
+    (root / "s2/r0/u1.wav").write_bytes(b"")
+    status, out, err = command("pack", root, "--out", tmp_path / "packed")
+    assert status == 0 and "27 utterances" in out
+    assert "warning: 1 faulty file of" in err and "s2/r0/u1.wav: is empty" in err
+    skipped = (tmp_path / "packed" / "skipped.txt").read_text()
+    assert skipped == "s2/r0/u1.wav: is empty (0 bytes)\n"
+
+
+def test_a_pack_of_files_that_have_changed_since_is_refused(command, tmp_path):
+    root, out = make_tree(tmp_path / "voices", speakers=6), tmp_path / "packed"
+    for _ in range(2):  # the second finds all done
+        assert command("pack", root, "--out", out)[0] == 0
+    write(root, "s0/r0/more")
+    status, _, err = command("pack", root, "--out", out)
+    assert status == 2 and "was packed from other files, or some have changed since" in err
+
+
+def test_what_cannot_be_scored_is_reported_and_not_packed(command, tmp_path):
+    root, out = make_tree(tmp_path / "voices", speakers=6, recordings=1), tmp_path / "packed"
+    status, report, _ = command("check", root)
+    assert status == 1 and "fault: voices test: no speaker has two recordings" in report
+    assert "2 faults" in report
+    status, _, err = command("pack", root, "--out", out)
+    assert status == 2 and "voices dev: no speaker has two recordings" in err
+    assert not list(tmp_path.glob("packed*"))
+
+
+def test_errors_of_commands(command, voxceleb, tmp_path):
+    root = make_tree(tmp_path / "voices", speakers=6)
+    (tmp_path / "taken").mkdir()
+    status, _, err = command("pack", root, "--out", tmp_path / "taken")
+    assert status == 2 and "exists and is not a packed corpus: choose another --out" in err
+    status, _, err = command("pack", root, "--noises", tmp_path / "nowhere")
+    assert status == 2 and "is not an existing folder: check the path" in err
+    status, _, err = command("trials", "nowhere")
+    assert status == 2 and err.startswith("error: corpus 'nowhere' is")
+    assert command("pack", voxceleb, "--workers", 1)[0] == 0
+    status, _, err = command("trials", "voxceleb", "--trials", "X")
+    assert status == 2 and "has no trial list 'X', only O, E, H" in err
+    status, _, err = command("score", "voxceleb", tmp_path / "no.safetensors")
+    assert status == 2 and "no.safetensors" in err
+    (tmp_path / "home/corpora/voxceleb/shards/00000.int16").write_bytes(b"")
+    status, _, err = command("check", "voxceleb")
+    assert status == 2 and "0 bytes" in err
