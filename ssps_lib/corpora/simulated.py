@@ -8,23 +8,34 @@ does not depend on the batch in which it is rendered, save for the rounding of t
 
 import hashlib
 import json
-import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import pydantic
 import torch
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from ssps_lib import files
-from ssps_lib.corpora.corpus import SAMPLE_RATE, Splits
+from ssps_lib.corpora.corpus import SAMPLE_RATE, Corpus, Splits
 from ssps_lib.corpora.packed import read_packed, write_packed
 from ssps_lib.corpora.sessions import Channel, make_channel, record
 from ssps_lib.corpora.synthesis import HOP, Voice, drifted, make_score, make_voice, speak
 from ssps_lib.corpora.trials import make_trials
 
+VERSION = 1  # of the rendering: raise it when the same proportions sound different
 
+Factor = Annotated[float, Field(ge=0)]
+
+
+@pydantic.dataclasses.dataclass(
+    frozen=True, config={"strict": True, "extra": "forbid", "allow_inf_nan": False}
+)
 @dataclass(frozen=True)
 class Size:
     """Proportions of a simulated corpus (book chapter on data).
@@ -35,58 +46,63 @@ class Size:
     at all), `drift` how much a voice varies from one recording to the next (0 = not at all).
     """
 
-    speakers: int = 320
-    recordings: int = 12
-    utterances: int = 2
-    seconds: float = 4.0
-    dev_speakers: int = 60
-    test_speakers: int = 80
-    test_recordings: int = 6
-    traits: float = 1.6
-    channel: float = 1.2
-    drift: float = 0.1
-    seed: int = 1
+    speakers: PositiveInt = 320
+    recordings: PositiveInt = 12
+    utterances: PositiveInt = 2
+    seconds: Annotated[float, Field(ge=0.5)] = 4.0
+    dev_speakers: Annotated[int, Field(ge=2)] = 60
+    test_speakers: Annotated[int, Field(ge=2)] = 80
+    test_recordings: Annotated[int, Field(ge=2)] = 6
+    traits: Factor = 1.6
+    channel: Factor = 1.2
+    drift: Factor = 0.1
+    seed: NonNegativeInt = 1
 
 
 def render(
-    size: Size, plan: list[tuple[int, int, int]], device: str = "cpu", batch: int = 32
+    size: Size, plan: list[tuple[int, int, int]], device: str = "cpu", batch: int = 4
 ) -> Iterator[np.ndarray]:
     """Render utterances, in batches of (B, T) int16 with T = `size.seconds` at 16 kHz.
+
+    On a CPU as many threads as PyTorch has render a batch each.
 
     Args:
         plan: (speaker, recording, utterance) of each; speakers and recordings in order are fastest.
         device: where the synthesis runs; random numbers are always drawn on the CPU.
-        batch: B, which bounds the memory.
+        batch: B; a small one stays in a processor's cache, a GPU wants more.
     """
     samples = int(size.seconds * SAMPLE_RATE)
-    frames = samples // HOP + 1
 
     def rng(*key: int) -> np.random.Generator:
         return np.random.default_rng([size.seed, *key])
 
-    @lru_cache(maxsize=4)  # a plan visits speakers and recordings in order
-    def voice_of(s: int) -> Voice:
-        return make_voice(rng(0, s), size.traits)
-
-    @lru_cache(maxsize=4)
+    @lru_cache(maxsize=64)
     def session(s: int, r: int) -> tuple[Voice, Channel]:
-        return drifted(voice_of(s), rng(1, s, r), size.drift), make_channel(
-            rng(2, s, r), size.channel
-        )
+        voice = make_voice(rng(0, s), size.traits)
+        channel = make_channel(rng(2, s, r), size.channel)
+        return drifted(voice, rng(1, s, r), size.drift), channel
 
-    for begin in range(0, len(plan), batch):
+    def rendered(places: list[tuple[int, int, int]]) -> np.ndarray:
         scores, channels, noises, sways = [], [], [], []
-        for s, r, u in plan[begin : begin + batch]:
+        for s, r, u in places:
             voice, channel = session(s, r)
             channels.append(channel)
             draw = rng(3, s, r, u)
-            scores.append(make_score(voice, draw, frames))
+            scores.append(make_score(voice, draw, samples // HOP + 1))
             noises.append(draw.standard_normal((2, samples), np.float32))
             sways.append(draw.standard_normal(int(3 * size.seconds) + 2, np.float32))
         white = torch.from_numpy(np.stack(noises)).to(device)
         sway = torch.from_numpy(np.stack(sways)).to(device)
         waveform = record(speak(scores, white[:, 0]), channels, white[:, 1], sway)
-        yield (waveform.clamp(-1, 1) * 32767).round().to(torch.int16).cpu().numpy()
+        return (waveform.clamp(-1, 1) * 32767).round().to(torch.int16).cpu().numpy()
+
+    threads = torch.get_num_threads()
+    workers = threads if torch.device(device).type == "cpu" else 1
+    try:
+        with ThreadPoolExecutor(workers, "render", torch.set_num_threads, (1,)) as pool:
+            yield from pool.map(rendered, (plan[b : b + batch] for b in range(0, len(plan), batch)))
+    finally:
+        torch.set_num_threads(threads)  # also of threads to come
 
 
 def open_simulated(device: str = "cpu", **proportions) -> Splits:
@@ -99,59 +115,37 @@ def open_simulated(device: str = "cpu", **proportions) -> Splits:
     Raises:
         ValueError: an unknown proportion, or one that is too small.
     """
-    unknown = set(proportions) - set(Size.__dataclass_fields__)
-    if unknown:
-        raise ValueError(
-            f"the simulated corpus has no proportion '{sorted(unknown)[0]}'; "
-            f"known are {', '.join(Size.__dataclass_fields__)}"
-        )
-    for proportion, value in proportions.items():
-        kind = type(getattr(Size, proportion))
-        plain = isinstance(value, (kind, int)) and not isinstance(value, bool)
-        if not (plain and math.isfinite(value)):
-            kinds = {int: "a whole number", float: "a finite number"}
-            raise ValueError(f"{proportion} is {value!r}, {kinds[kind]} is needed")
-    size = Size(**proportions)
-    for proportion, least in LEAST.items():
-        if getattr(size, proportion) < least:
-            raise ValueError(
-                f"{proportion} is {getattr(size, proportion)}, at least {least} is needed"
-            )
+    size = _size(proportions)
     name = hashlib.sha256(json.dumps([VERSION, asdict(size)]).encode()).hexdigest()[:12]
     root = files.home() / "corpora" / f"simulated-{name}"
-    parts = {
-        "train": (0, size.speakers, size.recordings),
-        "dev": (size.speakers, size.dev_speakers, size.test_recordings),
-        "test": (size.speakers + size.dev_speakers, size.test_speakers, size.test_recordings),
-    }
-    return Splits(*_open_parts(size, root, parts, device))
+    known = size.speakers + size.dev_speakers
+    train = _part(size, root / "train", 0, size.speakers, size.recordings, device)
+    dev = _part(size, root / "dev", size.speakers, known, size.test_recordings, device)
+    last = known + size.test_speakers
+    test = _part(size, root / "test", known, last, size.test_recordings, device)
+    dev_trials, test_trials = (
+        make_trials(part.speakers, part.recordings, 60, size.seed) for part in (dev, test)
+    )
+    return Splits(train, dev, test, dev_trials, test_trials)
 
 
-LEAST = {
-    "speakers": 1, "recordings": 1, "utterances": 1, "seconds": 0.5,
-    "dev_speakers": 2, "test_speakers": 2, "test_recordings": 2,
-    "traits": 0, "channel": 0, "drift": 0, "seed": 0,
-}  # fmt: skip
-VERSION = 1  # of the rendering: raise it when the same proportions sound different
+def _size(proportions: dict) -> Size:
+    """The proportions that a user gave; ValueError in one line for the first that cannot be."""
+    try:
+        return Size(**proportions)
+    except pydantic.ValidationError as error:
+        found = error.errors()[0]
+    name, expected = found["loc"][0], found["msg"].removeprefix("Input should be ")
+    if name not in Size.__dataclass_fields__:
+        known = ", ".join(Size.__dataclass_fields__)
+        raise ValueError(f"the simulated corpus has no proportion '{name}'; known are {known}")
+    raise ValueError(f"{name} is {found['input']!r}, expected {expected}")
 
 
-def _open_parts(size: Size, root: Path, parts: dict, device: str) -> list:
-    corpora, trials = [], []
-    for split, (first, count, recordings) in parts.items():
-        plan = [
-            (s, r, u)
-            for s in range(first, first + count)
-            for r in range(recordings)
-            for u in range(size.utterances)
-        ]
+def _part(size: Size, folder: Path, first: int, last: int, recordings: int, device: str) -> Corpus:
+    """The utterances of speakers `first` to `last` - 1 as a packed corpus."""
+    if not folder.exists():
+        plan = list(product(range(first, last), range(recordings), range(size.utterances)))
         keys = [f"s{s:04d}/r{r:02d}/u{u:02d}.wav" for s, r, u in plan]
-        folder = root / split
-        if not folder.exists():
-            write_packed(folder, f"simulated {split}", render(size, plan, device), keys)
-        corpora.append(read_packed(folder))
-        if split != "train":
-            made = make_trials(corpora[-1].speakers, corpora[-1].recordings, 60, size.seed)
-            if not (root / f"{split}_trials.txt").exists():
-                made.write(root / f"{split}_trials.txt", corpora[-1].keys)
-            trials.append(made)
-    return [*corpora, *trials]
+        write_packed(folder, f"simulated {folder.name}", render(size, plan, device), keys)
+    return read_packed(folder)

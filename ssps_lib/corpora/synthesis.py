@@ -5,7 +5,7 @@ Excitation pulses and breath noise are shaped frame by frame by the resonances o
 utterances of T samples at 16 kHz and L = T // HOP + 1 frames.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ VOICED = np.array(
     ],
     np.float32,
 )
+BANDWIDTHS = np.array([70.0, 90.0, 130.0, 200.0, 280.0])  # Hz, of five resonances
 NASAL = np.array([0.0] * 8 + [1.0], np.float32)
 # Unvoiced phones: centre and width of the noise band in Hz.
 FRICATIVES = np.array([[5200, 1400], [3000, 1100], [1900, 1500]], np.float32)
@@ -103,8 +104,9 @@ def drifted(voice: Voice, rng: np.random.Generator, drift: float) -> Voice:
 class Score:
     """What is spoken, frame by frame (L frames of `HOP` samples)."""
 
-    resonances: np.ndarray  # (5, L) Hz
-    bandwidths: np.ndarray  # (5, L) Hz
+    resonances: np.ndarray  # (3, L) Hz
+    upper: np.ndarray  # (2,) Hz, fourth and fifth resonance
+    bandwidths: np.ndarray  # (5,) Hz
     nasal: np.ndarray  # (L,) 0 to 1
     friction: np.ndarray  # (2, L) centre and width in Hz
     voicing: np.ndarray  # (L,) amplitude of the pulses
@@ -135,14 +137,7 @@ def make_score(voice: Voice, rng: np.random.Generator, frames: int) -> Score:
     voiced, silent = phone < vowels, phone == pause
     vowel = np.where(voiced, phone, vowels - 2)
     friction = np.where(voiced | silent, 0, phone - vowels)
-    resonances = np.concatenate(
-        [
-            (VOICED * voice.formants * voice.tract)[vowel].T * np.exp(0.01 * normal((3, 1))),
-            np.repeat(voice.upper[:, None] * voice.tract, frames, 1),
-        ]
-    )
-    bandwidths = np.array([70.0, 90.0, 130.0, 200.0, 280.0])[:, None] * np.ones(frames)
-    bandwidths[:3] *= voice.bandwidth[:, None]
+    targets = (VOICED * voice.formants * voice.tract)[vowel].T * np.exp(0.01 * normal((3, 1)))
     level = 10 ** (voice.levels[phone] / 20) * np.exp(0.15 * normal())
     time = np.arange(frames) / frame_rate
     melody = -0.08 * time + sum(
@@ -152,8 +147,9 @@ def make_score(voice: Voice, rng: np.random.Generator, frames: int) -> Score:
     pitch = voice.pitch * np.exp(voice.pitch_range * melody + voice.jitter * normal(frames))
     breath = 10 ** (voice.breath / 20)
     return Score(
-        resonances=_smooth(resonances, 7).clip(150, 7000),
-        bandwidths=_smooth(bandwidths, 7),
+        resonances=_smooth(targets, 7).clip(150, 7000),
+        upper=(voice.upper * voice.tract).clip(150, 7000),
+        bandwidths=BANDWIDTHS * np.append(voice.bandwidth, [1, 1]),
         nasal=_smooth(np.where(voiced, NASAL[vowel], 0.0), 5),
         friction=_smooth((FRICATIVES * voice.fricatives)[friction].T, 5),
         voicing=_smooth(np.where(voiced, level, 0.0), 5),
@@ -177,31 +173,35 @@ def _pulses(pitch: Tensor, samples: int) -> Tensor:
     """(B, L) pitch in Hz -> (B, samples) unit pulses placed with sub-sample accuracy."""
     step = per_sample(pitch, samples).double() / SAMPLE_RATE
     phase = torch.cumsum(step, 1)
-    turn = torch.floor(phase)
-    fires = torch.diff(turn, dim=1, prepend=torch.zeros_like(turn[:, :1]))
-    late = ((phase - turn) / step).clamp(0, 1) * fires  # how far the pulse lies before this sample
-    out = fires - late
-    out[:, :-1] += late[:, 1:]
+    row, at = torch.floor(phase).diff(dim=1).nonzero(as_tuple=True)
+    late = (phase[row, at + 1] % 1 / step[row, at + 1]).clamp(max=1)  # the pulse is so long past
+    out = torch.zeros_like(phase)
+    out[row, at] = late
+    out[row, at + 1] = 1 - late
     return (out / step.sqrt() * 0.1).float()  # equal power at every pitch
 
 
-def _tract(resonances: Tensor, bandwidths: Tensor, nasal: Tensor, tilt: Tensor) -> Tensor:
+def _tract(scores: dict[str, Tensor]) -> Tensor:
     """Magnitude response of the tract in each frame, (B, L, BINS)."""
-    frequency = torch.linspace(0, SAMPLE_RATE / 2, BINS, device=resonances.device)
-    square, loss = frequency.square(), torch.ones(1, device=resonances.device)
-    for peak, width in zip(resonances.unbind(1), bandwidths.unbind(1), strict=True):
-        ratio = square * peak[..., None] ** -2
-        loss = loss * ((ratio - 1).square_() + ratio * (width / peak)[..., None].square())
+    bandwidths = scores["bandwidths"].unbind(1)
+    frequency = torch.linspace(0, SAMPLE_RATE / 2, BINS, device=bandwidths[0].device)
     octave = torch.log2(frequency.clamp(min=100) / 100)
     zero = 1 - 0.8 * torch.exp(-(((frequency - 900) / 250) ** 2))  # the nasal cavity's zero
-    tilted = 10 ** (tilt[:, None, None] * octave / 20)
-    return loss.rsqrt_() * tilted * (1 - nasal[..., None] * (1 - zero))
+    peaks = [*scores["upper"][..., None].unbind(1), *scores["resonances"].unbind(1)]
+    loss = torch.ones(1, device=frequency.device)
+    for peak, width in zip(peaks, bandwidths[3:] + bandwidths[:3], strict=True):
+        ratio = frequency.square() * peak[..., None] ** -2  # (B, 1 or L, BINS)
+        damping = (width[:, None] / peak)[..., None].square()
+        loss = loss * ratio.mul(damping).add_((ratio - 1).square_())
+    tilt = 10 ** (scores["tilt"][:, None, None] * octave / 20)
+    return (1 - scores["nasal"][..., None] * (1 - zero)).mul_(loss.rsqrt_()).mul_(tilt)
 
 
-def _friction(centre: Tensor, width: Tensor) -> Tensor:
-    """Magnitude response of n frames of friction, (n, BINS)."""
-    frequency = torch.linspace(0, SAMPLE_RATE / 2, BINS, device=centre.device)
-    return torch.exp(-0.5 * ((frequency - centre[:, None]) / width[:, None]).square()) + 0.02
+def _friction(bands: Tensor) -> Tensor:
+    """Magnitude response of n frames of friction, (n, BINS), by centre and width in Hz (n, 2)."""
+    frequency = torch.linspace(0, SAMPLE_RATE / 2, BINS, device=bands.device)
+    centre, width = bands[:, :1], bands[:, 1:]
+    return torch.exp(-0.5 * ((frequency - centre) / width).square()) + 0.02
 
 
 def _cut(signal: Tensor, window: Tensor) -> Tensor:
@@ -212,7 +212,7 @@ def _cut(signal: Tensor, window: Tensor) -> Tensor:
 
 def _shape(frames: Tensor, response: Tensor) -> Tensor:
     """Frames (..., FRAME) shaped by their magnitude responses (..., BINS)."""
-    return torch.fft.irfft(torch.fft.rfft(frames) * response)
+    return torch.fft.irfft(torch.fft.rfft(frames).mul_(response))
 
 
 def _join(frames: Tensor, window: Tensor, samples: int) -> Tensor:
@@ -236,22 +236,19 @@ def speak(scores: list[Score], noise: Tensor) -> Tensor:
     """
     samples, device = noise.shape[1], noise.device
     window = torch.hann_window(FRAME, device=device)
+    stacked = {
+        field.name: torch.tensor(np.stack([getattr(s, field.name) for s in scores])).float()
+        for field in fields(Score)
+    }
+    tracks = {name: values.to(device) for name, values in stacked.items()}
+    breath = noise * per_sample(tracks["noise"], samples)
+    pulses = _pulses(tracks["pitch"], samples) * per_sample(tracks["voicing"], samples)
+    voiced = _shape(_cut(pulses + 0.1 * breath, window), _tract(tracks))
 
-    def stacked(name: str) -> Tensor:
-        return torch.from_numpy(np.stack([getattr(s, name) for s in scores])).float().to(device)
-
-    voicing = stacked("voicing")
-    tilt = torch.tensor([s.tilt for s in scores], device=device)
-    tract = _tract(stacked("resonances"), stacked("bandwidths"), stacked("nasal"), tilt)
-    breath = noise * per_sample(stacked("noise"), samples)
-    source = _pulses(stacked("pitch"), samples) * per_sample(voicing, samples) + 0.1 * breath
-    voice = _join(_shape(_cut(source, window), tract), window, samples)
-
-    unvoiced = voicing < 0.05  # (B, L), the frames with friction
-    centre, width = stacked("friction").transpose(1, 2)[unvoiced].unbind(1)
-    frames = _cut(breath, window)
-    hissing = torch.zeros_like(frames)
-    hissing[unvoiced] = _shape(frames[unvoiced], _friction(centre, width))
-    hiss = _join(hissing, window, samples)
+    hissing, unvoiced = torch.zeros_like(voiced), tracks["voicing"] < 0.05
+    if unvoiced.any():
+        friction = _friction(tracks["friction"].transpose(1, 2)[unvoiced])
+        hissing[unvoiced] = _shape(_cut(breath, window)[unvoiced], friction)
+    voice, hiss = _join(torch.cat([voiced, hissing]), window, samples).chunk(2)
     speech = voice / rms(voice) + 0.6 * hiss / rms(hiss).clamp(min=1e-3)
     return speech / rms(speech)
