@@ -12,11 +12,10 @@ from ssps_lib.augmentation import (
     Augmentation,
     Bank,
     add_noise,
-    cached_bank,
-    generated_bank,
     reverberate,
 )
 from ssps_lib.corpora import Corpus
+from ssps_lib.noises import cached_bank, generated_bank
 
 
 def generator(seed=0):
@@ -92,9 +91,9 @@ def test_bank_is_the_same_from_a_seed_and_from_its_file(corpus, bank, tmp_path, 
     assert torch.equal(again.noises, bank.noises) and torch.equal(again.responses, bank.responses)
     other = generated_bank(corpus, seed=1, size=4, seconds=1.0, rooms=5)
     assert not torch.equal(other.responses, bank.responses)
-    monkeypatch.setattr("ssps_lib.augmentation.generated_bank", lambda corpus: bank)
+    monkeypatch.setattr("ssps_lib.noises.generated_bank", lambda corpus: bank)
     written = cached_bank(corpus, tmp_path / "bank.safetensors")
-    monkeypatch.setattr("ssps_lib.augmentation.generated_bank", None)  # a second call would fail
+    monkeypatch.setattr("ssps_lib.noises.generated_bank", None)  # a second call would fail
     read = cached_bank(corpus, tmp_path / "bank.safetensors")
     for loaded in (written, read):
         assert loaded.kinds == bank.kinds and list(loaded.kinds) == list(SNR_DB)
