@@ -17,6 +17,7 @@ from ssps_lib.devices import to_device
 
 COLUMNS = 6  # uniform numbers that one frame consumes
 SNR_DB = {"speech": (13.0, 20.0), "music": (5.0, 15.0), "noise": (0.0, 15.0)}
+FEW = 256  # rooms whose spectra are kept, a third of the work of reverberation
 POLICIES = ("none", "reverb+noise", "dino")
 
 
@@ -54,10 +55,18 @@ def read_bank(file: Path) -> Bank:
 
 def reverberate(x: Tensor, response: Tensor) -> Tensor:
     """Convolve frames (B, T) with impulse responses (B, L) and keep the first T samples."""
-    samples, length = x.shape[-1], response.shape[-1]
-    # Padded beforehand: rfft(x, size) takes three times as long on a CPU.
-    spectrum = torch.fft.rfft(F.pad(x, (0, length))) * torch.fft.rfft(F.pad(response, (0, samples)))
-    return torch.fft.irfft(spectrum, samples + length)[..., :samples]
+    return _convolved(x, _spectrum(response, x.shape[1]), response.shape[1])
+
+
+def _convolved(x: Tensor, spectrum: Tensor, length: int) -> Tensor:
+    samples = x.shape[1]
+    product = _spectrum(x, length).mul_(spectrum)
+    return torch.fft.irfft(product, samples + length)[:, :samples]
+
+
+def _spectrum(x: Tensor, silence: int) -> Tensor:
+    """Of x (B, T) and a silence after it; rfft(x, size) takes three times as long on a CPU."""
+    return torch.fft.rfft(F.pad(x, (0, silence)))
 
 
 def add_noise(x: Tensor, noise: Tensor, snr_db: Tensor) -> Tensor:
@@ -90,23 +99,29 @@ class Augmentation:
             raise ValueError(f"augmentation '{policy}' is unknown; choose one of {POLICIES}")
         if bank is None and policy != "none":
             raise ValueError(f"augmentation '{policy}' needs a bank of responses and noises")
-        self.bank = bank
-        self.policy = policy
+        self.bank, self.policy = bank, policy
+        self._spectra: dict[int, Tensor] = {}  # of all rooms, by the length of frames
 
     def __call__(self, x: Tensor, uniform: Tensor) -> Tensor:
         """Frames (B, T) in [-1, 1] and (B, COLUMNS) uniform numbers -> distorted frames (B, T)."""
         if self.policy == "none":
             return x
         u = uniform.unbind(1)
-        wet = reverberate(x, self._responses(u[1]))
+        wet = self._reverberated(x, u[1])
         if self.policy == "reverb+noise":
             return self._noisy(wet, u)
         choice = (u[0] * 4).long()[:, None]  # none, reverberation, noise, both
         base = torch.where((choice == 1) | (choice == 3), wet, x)
         return torch.where(choice >= 2, self._noisy(base, u), base)
 
-    def _responses(self, u: Tensor) -> Tensor:
-        return self.bank.responses[_pick(u, 0, len(self.bank.responses))].float()
+    def _reverberated(self, x: Tensor, u: Tensor) -> Tensor:
+        rooms, samples = self.bank.responses, x.shape[1]
+        row = _pick(u, 0, len(rooms))
+        if len(rooms) > FEW:
+            return reverberate(x, rooms[row].float())
+        if samples not in self._spectra:
+            self._spectra[samples] = _spectrum(rooms.float(), samples)
+        return _convolved(x, self._spectra[samples][row], rooms.shape[1])
 
     def _noisy(self, x: Tensor, u: tuple[Tensor, ...]) -> Tensor:
         kinds = list(self.bank.kinds)
