@@ -270,46 +270,18 @@ def test_computed_in_full_precision_under_autocast(name):
     torch.testing.assert_close(result, function(*[x.float() for x in inputs]))
 
 
-SQUARE, THREE = torch.ones(4, 2), torch.ones(3, 2)
-VIEWS = torch.ones(3, 4, 2)
+SQUARE = torch.ones(4, 2)
 BAD_INPUT = {
-    "other batch": (lambda: losses.nt_xent(SQUARE, THREE, 0.1), r"\(4, 2\) and \(3, 2\)"),
-    "one utterance": (lambda: losses.nt_xent(SQUARE[:1], SQUARE[:1], 0.1), "1 row"),
-    "vectors": (lambda: losses.nt_xent(SQUARE[0], SQUARE[0], 0.1), "same"),
-    "tau 0": (lambda: losses.nt_xent(SQUARE, SQUARE, 0.0), "temperature is 0"),
-    "tau < 0": (lambda: losses.moco(SQUARE, SQUARE, SQUARE, -1.0), "temperature is -1"),
-    "tau nan": (lambda: losses.nt_xent(SQUARE, SQUARE, math.nan), "temperature is nan"),
-    "empty queue": (lambda: losses.moco(SQUARE, SQUARE, SQUARE[:0], 0.1), "queue"),
-    "queue of other D": (lambda: losses.moco(SQUARE, SQUARE, torch.ones(9, 3), 0.1), "queue"),
-    "one sample": (lambda: losses.sinkhorn(SQUARE[:1]), "N >= 2"),
-    "epsilon 0": (lambda: losses.sinkhorn(SQUARE, epsilon=0), "epsilon is 0"),
-    "no iteration": (lambda: losses.sinkhorn(SQUARE, iterations=0), "iterations is 0"),
-    "codes": (lambda: losses.swav(SQUARE, SQUARE, SQUARE, THREE, 0.1), "codes_2"),
-    "swav tau": (lambda: losses.swav(SQUARE, SQUARE, SQUARE, SQUARE, 0), "temperature is 0"),
-    "vicreg batch": (lambda: losses.vicreg(SQUARE[:1], SQUARE[:1]), "1 row"),
-    "vicreg reduction": (lambda: losses.vicreg(SQUARE, SQUARE, reduction="max"), "'max'"),
-    "dino shapes": (lambda: losses.dino(VIEWS, VIEWS[:2, :3], torch.ones(2)), "student"),
-    "dino views": (lambda: losses.dino(VIEWS[:1], VIEWS[:1], torch.ones(2)), "views"),
-    "dino centre": (lambda: losses.dino(VIEWS, VIEWS[:2], torch.ones(3)), "center"),
-    "dino tau": (
-        lambda: losses.dino(VIEWS, VIEWS[:2], torch.ones(2), teacher_temperature=0),
-        "teacher_temperature is 0",
-    ),
-    "dino reduction": (
-        lambda: losses.dino(VIEWS, VIEWS[:2], torch.ones(2), reduction="no"),
-        "'no'",
-    ),
-    "label too high": (lambda: losses.aam_softmax(torch.ones(4, 2), LABELS), r"\[0, 2\)"),
-    "label below 0": (lambda: losses.aam_softmax(torch.ones(4, 9), LABELS - 1), "from -1"),
-    "labels of other B": (lambda: losses.aam_softmax(torch.ones(3, 9), LABELS), "labels"),
-    "float labels": (lambda: losses.aam_softmax(torch.ones(4, 9), LABELS.float()), "int64"),
-    "margin": (lambda: losses.aam_softmax(torch.ones(4, 9), LABELS, margin=2.0), "margin is 2"),
-    "scale": (lambda: losses.aam_softmax(torch.ones(4, 9), LABELS, scale=0.0), "scale is 0"),
+    "other batch": (lambda: losses.nt_xent(SQUARE, SQUARE[1:], 0.1), ValueError, r"\(3, 2\)"),
+    "one utterance": (lambda: losses.vicreg(SQUARE[:1], SQUARE[:1]), ValueError, "at least 2"),
+    "empty queue": (lambda: losses.moco(SQUARE, SQUARE, SQUARE[:0], 0.1), ValueError, "fill it"),
+    "reduction": (lambda: losses.vicreg(SQUARE, SQUARE, reduction="max"), KeyError, "max"),
+    "label": (lambda: losses.aam_softmax(SQUARE, LABELS), RuntimeError, "out of bounds"),
 }
 
 
 @pytest.mark.parametrize("name", BAD_INPUT)
-def test_bad_input_is_named(name):
-    call, message = BAD_INPUT[name]
-    with pytest.raises(ValueError, match=message):
+def test_what_would_be_silently_wrong_is_refused(name):
+    call, error, message = BAD_INPUT[name]
+    with pytest.raises(error, match=message):
         call()

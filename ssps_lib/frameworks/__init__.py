@@ -7,6 +7,7 @@ from torch import nn
 from ssps_lib.frameworks.base import Framework
 from ssps_lib.frameworks.dino import DINO
 from ssps_lib.frameworks.moco import MoCo
+from ssps_lib.frameworks.options import check_options
 from ssps_lib.frameworks.simclr import SimCLR
 from ssps_lib.frameworks.supervised import Supervised
 from ssps_lib.frameworks.swav import SwAV
@@ -30,7 +31,12 @@ __all__ = [
 
 
 def build(name: str, encoder: nn.Module, **options: Any) -> Framework:
-    """The framework of that name around an encoder, with the options of its constructor."""
-    if not isinstance(name, str) or name not in FRAMEWORKS:
+    """The framework of that name around an encoder, with the options of its constructor.
+
+    Raises:
+        ValueError: an unknown name or option, or a value out of range.
+    """
+    if name not in FRAMEWORKS:
         raise ValueError(f"framework is {name!r}, expected one of {sorted(FRAMEWORKS)}.")
+    check_options(FRAMEWORKS[name], name, options)
     return FRAMEWORKS[name](encoder, **options)

@@ -26,6 +26,9 @@ class Framework(nn.Module):
 
     Args:
         encoder: waveforms (B, T) -> representations (B, encoder.dim).
+
+    Attributes:
+        embedding_shape: of one positive, which is one row of Q'.
     """
 
     name: ClassVar[str]
@@ -39,45 +42,34 @@ class Framework(nn.Module):
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
+        self.embedding_shape: tuple[int, ...] = (encoder.dim,)
 
     @property
     def representation_encoder(self) -> nn.Module:
         """The encoder whose output is the speaker representation (the teacher's for DINO)."""
         return self.encoder
 
-    @property
-    def embedding_shape(self) -> tuple[int, ...]:
-        """Shape of one row of the positive queue Q'."""
-        return (self.encoder.dim,)
+    def embed(self, view: Tensor) -> Tensor:
+        """Embeddings (B, D) of one view (B, T)."""
+        return self.encoder(view)
 
     def anchor(self, views: list[Tensor]) -> Tensor:
         """Embeddings of the anchors (B, ...) from waveforms [(B, T_v)], one per crop."""
-        return self.encoder(views[0])
+        return self.embed(views[0])
 
     def positive(self, views: list[Tensor]) -> Tensor:
         """Embeddings of the positives (B, *embedding_shape)."""
-        return self.encoder(views[1])
+        return self.embed(views[1])
 
     def forward(self, views: list[Tensor], positive_gradient: bool = True) -> tuple[Tensor, Tensor]:
-        """Anchors and positives; ValueError where the views do not fit `crops`.
+        """Anchors and positives.
 
         Without `positive_gradient` the positives are only values: enough where `substitute` will
         replace all of them, at a third less work.
         """
-        self.check(views)
         z = self.anchor(views)
         with torch.set_grad_enabled(positive_gradient and torch.is_grad_enabled()):
             return z, self.positive(views)
-
-    def check(self, views: list[Tensor]) -> None:
-        """ValueError unless there is one waveform (B, T_v) per crop, of the same B."""
-        shapes = [tuple(view.shape) for view in views]
-        batches = {shape[0] for shape in shapes if len(shape) == 2}
-        if len(views) != len(self.crops) or len(batches) != 1 or any(len(s) != 2 for s in shapes):
-            raise ValueError(
-                f"views have shapes {shapes}, expected {len(self.crops)} waveforms (B, T) with one "
-                f"B: {self.name} takes crops of {self.crops} times the length of the run's crop."
-            )
 
     def queued(self, z_pos: Tensor) -> Tensor:
         """Rows to insert into Q': the positives of the mini-batch, detached."""
@@ -91,20 +83,11 @@ class Framework(nn.Module):
             rows: rows of Q', same shape; any value where nothing was found. No gradient.
             found: (B,) bool.
         """
-        if rows.shape != z_pos.shape or found.shape != z_pos.shape[:1]:
-            raise ValueError(
-                f"rows and found are {tuple(rows.shape)} and {tuple(found.shape)}, expected "
-                f"{tuple(z_pos.shape)} and ({len(z_pos)},): one embedding per positive; "
-                "centroids of representations only fit where there is no projector or head."
-            )
         found = found.view(-1, *[1] * (z_pos.ndim - 1))
         return torch.where(found, rows.detach().to(z_pos.dtype), z_pos)
 
     def loss(self, z: Tensor, z_pos: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The training loss, 0-d: its mean over the processes is the loss of the global batch.
-
-        ValueError for shapes that do not fit, and where the loss compares utterances and B = 1.
-        """
+        """The training loss, 0-d: its mean over the processes is the loss of the global batch."""
         raise NotImplementedError
 
     def before_step(self, epoch: int, progress: float) -> None:

@@ -64,23 +64,12 @@ class DINO(Framework):
         reduction: str = "mean",
     ) -> None:
         super().__init__(encoder)
-        if queue not in ("bottleneck", "logits"):
-            raise ValueError(f"queue is {queue!r}, expected 'bottleneck' or 'logits'.")
-        if not (0 <= momentum <= 1 and 0 <= center_momentum <= 1):
-            raise ValueError(
-                f"momentum is {momentum} and center_momentum {center_momentum}, expected numbers "
-                "in [0, 1] (the paper: 0.996 and 0.9)."
-            )
-        if local_crops < 0 or frozen_epochs < 0:
-            raise ValueError(
-                f"local_crops is {local_crops} and frozen_epochs {frozen_epochs}, expected at "
-                "least 0 (the paper: 4 and 1)."
-            )
         self.crops = (2.0, 2.0) + (1.0,) * local_crops
         self.temperatures = (student_temperature, teacher_temperature)
         self.start_momentum = self.momentum = momentum
         self.center_momentum, self.frozen_epochs = center_momentum, frozen_epochs
         self.queue, self.reduction = queue, reduction
+        self.embedding_shape = (2, bottleneck if queue == "bottleneck" else outputs)
         self.head = DINOHead(encoder.dim, hidden, bottleneck, outputs)
         self.teacher_encoder, self.teacher_head = teacher_of(encoder), teacher_of(self.head)
         self.register_buffer("center", torch.zeros(outputs))
@@ -89,12 +78,6 @@ class DINO(Framework):
     def representation_encoder(self) -> nn.Module:
         """The teacher's encoder."""
         return self.teacher_encoder
-
-    @property
-    def embedding_shape(self) -> tuple[int, ...]:
-        """Both global views: (2, bottleneck) or (2, outputs)."""
-        outputs, bottleneck = self.head.last.weight.shape
-        return (2, bottleneck if self.queue == "bottleneck" else outputs)
 
     def anchor(self, views: list[Tensor]) -> Tensor:
         """The student's logits of all views, (B, V, outputs)."""

@@ -13,8 +13,6 @@ def mlp(sizes: tuple[int, ...], activation: type[nn.Module]) -> nn.Sequential:
     >>> sum(p.numel() for p in mlp((512, 2048, 2048, 512), nn.ReLU).parameters())
     6304256
     """
-    if min(sizes) < 1:
-        raise ValueError(f"the layers have sizes {sizes}, expected at least 1 each.")
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), activation()]
@@ -30,8 +28,6 @@ class Prototypes(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        if outputs < 2:
-            raise ValueError(f"there are {outputs} prototypes or outputs, expected at least 2.")
         self.weight = nn.Parameter(nn.Linear(inputs, outputs, bias=False).weight.detach())
 
     def forward(self, x: Tensor) -> Tensor:

@@ -46,23 +46,14 @@ class MoCo(Framework):
     ) -> None:
         super().__init__(encoder)
         self.synchronised_norms = not shuffled_norms
-        if queue_size < 1 or not 0 <= momentum <= 1:
-            raise ValueError(
-                f"queue_size is {queue_size} and momentum {momentum}, expected at least 1 and a "
-                "number in [0, 1] (the paper: 65,536 and 0.999)."
-            )
         self.temperature, self.momentum, self.symmetric = temperature, momentum, symmetric
         self.pseudo_negatives = pseudo_negatives
         self.progress = 0.0
+        self.embedding_shape = (2, encoder.dim)  # both keys of an utterance
         self.key_encoder = teacher_of(encoder)
         noise = F.normalize(torch.randn(2, queue_size, encoder.dim), dim=-1)
         self.register_buffer("queue", noise)
         self.register_buffer("pointer", torch.tensor(0))
-
-    @property
-    def embedding_shape(self) -> tuple[int, ...]:
-        """Both keys of an utterance: (2, D)."""
-        return (2, self.encoder.dim)
 
     def anchor(self, views: list[Tensor]) -> Tensor:
         """Queries of both views, (B, 2, D)."""

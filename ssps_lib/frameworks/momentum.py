@@ -17,8 +17,7 @@ def move_average(teacher: nn.Module, student: nn.Module, momentum: float) -> Non
 
     Running statistics stay the teacher's own: it sees batches in training mode, as published.
     """
-    for mine, other in zip(teacher.parameters(), student.parameters(), strict=True):
-        mine.lerp_(other, 1 - momentum)
+    torch._foreach_lerp_([*teacher.parameters()], [*student.parameters()], 1 - momentum)
 
 
 @torch.no_grad()

@@ -1,5 +1,7 @@
 """SwAV (Section II-C): the prototypes assigned to one view are predicted from the other."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -47,34 +49,18 @@ class SwAV(Framework):
         per_prototype: bool = False,
     ) -> None:
         super().__init__(encoder)
-        if prototypes < 2 or queue_size < 0:
-            raise ValueError(
-                f"prototypes is {prototypes} and queue_size {queue_size}, expected at least 2 and "
-                "at least 0 (the paper: 3,000 and 3,840)."
-            )
         self.temperature, self.symmetric, self.per_prototype = temperature, symmetric, per_prototype
         self.epsilon, self.iterations = epsilon, iterations
         self.queue_start, self.frozen_epochs = queue_start, frozen_epochs
-        self.epoch = 0
+        self.epoch, self.embedding_shape = 0, (dim,)
         self.projector = mlp((encoder.dim, hidden, hidden, dim), nn.ReLU)
         self.prototypes = Prototypes(dim, prototypes)
         self.register_buffer("queue", torch.zeros(2, queue_size, dim))
         self.register_buffer("pointer", torch.tensor(0))
+        self.assignment_entropy = torch.tensor(math.nan)
 
-    @property
-    def embedding_shape(self) -> tuple[int, ...]:
-        """(D,) of the projector."""
-        return (self.queue.shape[2],)
-
-    def anchor(self, views: list[Tensor]) -> Tensor:
-        """L2-normalised embeddings of view 1, (B, D)."""
-        return self._embed(views[0])
-
-    def positive(self, views: list[Tensor]) -> Tensor:
-        """L2-normalised embeddings of view 2, (B, D)."""
-        return self._embed(views[1])
-
-    def _embed(self, view: Tensor) -> Tensor:
+    def embed(self, view: Tensor) -> Tensor:
+        """L2-normalised projected embeddings (B, D)."""
         return F.normalize(self.projector(self.encoder(view)), dim=-1)
 
     @torch.no_grad()
@@ -89,6 +75,7 @@ class SwAV(Framework):
         """`losses.swav` of the global batch."""
         scores = [self.prototypes(gather(x)) for x in (z, z_pos)]  # (W * B, P)
         codes = [self.codes(x, view) for view, x in enumerate(scores)]
+        self.assignment_entropy = collapse.relative_entropy(codes[0])
         return losses.swav(*scores, *codes, self.temperature, self.symmetric, self.per_prototype)
 
     def before_step(self, epoch: int, progress: float) -> None:
@@ -111,12 +98,11 @@ class SwAV(Framework):
         """Spread of the anchors, entropy of codes, and how evenly predictions use the prototypes.
 
         Entropies relative to ln P: collapsed embeddings have codes of 1, a dead dictionary a usage
-        near 0.
+        near 0. The codes are those of view 1 that the last `loss` was computed with.
         """
-        scores = self.prototypes(z)
-        predictions = F.softmax(scores / self.temperature, dim=1)
+        predictions = F.softmax(self.prototypes(z) / self.temperature, dim=1)
         return {
             "embedding_std": collapse.embedding_std(z),
-            "assignment_entropy": collapse.relative_entropy(self.codes(scores, 0)),
+            "assignment_entropy": self.assignment_entropy,
             "prototype_usage": collapse.relative_entropy(predictions.mean(0)),
         }

@@ -33,21 +33,12 @@ class VICReg(Framework):
     ) -> None:
         super().__init__(encoder)
         self.weights = (invariance, variance, covariance)
-        self.reduction, self.dim = reduction, dim
+        self.reduction, self.embedding_shape = reduction, (dim,)
         self.projector = mlp((encoder.dim, hidden, hidden, dim), nn.ReLU)
 
-    @property
-    def embedding_shape(self) -> tuple[int, ...]:
-        """(D,) of the projector."""
-        return (self.dim,)
-
-    def anchor(self, views: list[Tensor]) -> Tensor:
-        """Embeddings of view 1, (B, D)."""
-        return self.projector(self.encoder(views[0]))
-
-    def positive(self, views: list[Tensor]) -> Tensor:
-        """Embeddings of view 2, (B, D)."""
-        return self.projector(self.encoder(views[1]))
+    def embed(self, view: Tensor) -> Tensor:
+        """Projected embeddings (B, D)."""
+        return self.projector(self.encoder(view))
 
     def loss(self, z: Tensor, z_pos: Tensor, labels: Tensor | None = None) -> Tensor:
         """`losses.vicreg` of the global batch."""

@@ -39,9 +39,7 @@ def test_prototypes_are_weight_norm_with_gain_1():
     torch.testing.assert_close(ours(x), trusted(x))
     ours(x).square().sum().backward()
     trusted(x).square().sum().backward()
-    torch.testing.assert_close(
-        ours.weight.grad, trusted.parametrizations.weight.original1.grad
-    )
+    torch.testing.assert_close(ours.weight.grad, trusted.parametrizations.weight.original1.grad)
 
 
 def test_prototypes_are_exact_under_autocast():

@@ -1,4 +1,3 @@
-import pytest
 import torch
 from tiny import build, views_of
 
@@ -20,17 +19,3 @@ def test_the_encoder_sees_the_one_view_once():
     framework = build("supervised")
     framework(views_of(framework))
     assert len(framework.encoder.seen) == 1
-
-
-@pytest.mark.parametrize(
-    "labels, message",
-    [
-        (None, "labels is None"),
-        (torch.tensor([0, 1, 2, 3]), r"labels go from 0 to 3, expected \[0, 3\)"),
-        (torch.tensor([0, 1]), "one class per row"),
-    ],
-)
-def test_labels_that_do_not_fit_are_named(labels, message):
-    framework = build("supervised")
-    with pytest.raises(ValueError, match=message):
-        framework.loss(*framework(views_of(framework)), labels)

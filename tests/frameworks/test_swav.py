@@ -75,16 +75,28 @@ def test_no_queue_is_allowed():
 
 def test_monitors_show_a_collapse():
     framework = build("swav")
+
+    def monitors(z, z_pos):
+        framework.loss(z, z_pos)
+        return framework.monitors(z, z_pos)
+
     z, z_pos = framework(views_of(framework))
-    healthy = framework.monitors(z, z_pos)
     one_point = z[:1].expand_as(z)
-    collapsed = framework.monitors(one_point, one_point)
-    assert healthy["assignment_entropy"] < 0.9
-    assert collapsed["assignment_entropy"] == pytest.approx(1)
+    assert monitors(z, z_pos)["assignment_entropy"] < 0.9
+    assert monitors(one_point, one_point)["assignment_entropy"] == pytest.approx(1)
     with torch.no_grad():
         framework.prototypes.weight[0] = 10 * z[0]
         framework.prototypes.weight[1:] = -z[0]
-    assert framework.monitors(one_point, one_point)["prototype_usage"] < 0.01
+    assert monitors(one_point, one_point)["prototype_usage"] < 0.01
+
+
+def test_sinkhorn_runs_once_for_each_view(monkeypatch):
+    framework, calls, sinkhorn = build("swav"), [], losses.sinkhorn
+    monkeypatch.setattr(losses, "sinkhorn", lambda *given: calls.append(1) or sinkhorn(*given))
+    z, z_pos = framework(views_of(framework))
+    framework.loss(z, z_pos)
+    framework.monitors(z, z_pos)
+    assert len(calls) == 2
 
 
 def test_a_collapse_costs_ln_p():

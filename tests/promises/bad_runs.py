@@ -197,7 +197,7 @@ RUNS = {
     "unknown encoder of a run": run({"encoder": "vgg"}, "encoder is 'vgg'", "expected one of"),
     "unknown positives of a run": run({"positives": "knn"}, "positives 'knn'", "one of ssl"),
     "unknown augmentation": run({"augmentation": "echo"}, "augmentation 'echo'", "choose one of"),
-    "unknown framework option": run({"framework_options": {"tau": 1.0}}, "{'tau': 1.0}", "simclr"),
+    "unknown framework option": run({"framework_options": {"tau": 1.0}}, "'tau'", "simclr"),
     "unknown encoder option": run({"encoder_options": {"width": 8}}, "{'width': 8}", "ecapa_tdnn"),
     "no such corpus": run({"corpus": "/nowhere", "corpus_options": {}}, "'/nowhere'", "the path"),
     "unknown proportion": run({"corpus_options": {"voices": 3}}, "'voices'", "known are speakers"),

@@ -12,9 +12,9 @@ from ssps_lib.frameworks.momentum import enqueue
 from ssps_lib.positives import Clustering, NearestNeighbors, Queue, Supervised, build
 from ssps_lib.positives.kmeans import kmeans
 
-NAN, INF = float("nan"), float("inf")
+NAN = float("nan")
 Z = torch.eye(3)
-MORE, WIDER, WHOLE = torch.eye(4)[:, :3], torch.ones(3, 4), torch.ones(3, 3, dtype=torch.int64)
+MORE, WIDER = torch.eye(4)[:, :3], torch.ones(3, 4)
 LABELS = torch.tensor([0, 1, 2])
 
 
@@ -27,97 +27,13 @@ LOSSES = {
     "NT-Xent of other sizes": row(
         lambda: losses.nt_xent(Z, MORE, 0.1), "(4, 3)", "the same (B, D)"
     ),
-    "NT-Xent of lists": row(
-        lambda: losses.nt_xent([[1.0]], [[1.0]], 0.1), "nt_xent was given [[1.0]]", "torch.as_tens"
-    ),
-    "VICReg of arrays": row(
-        lambda: losses.vicreg(Z.numpy(), Z.numpy()), "vicreg was given array", "expected tensors"
-    ),
-    "MoCo without a queue": row(
-        lambda: losses.moco(Z, Z, None, 0.1), "moco was given None", "expected tensors"
-    ),
-    "iterations in words": row(
-        lambda: losses.sinkhorn(Z, iterations="3"), "iterations is '3'", "at least 1 (published: 3)"
-    ),
-    "a margin in words": row(
-        lambda: losses.aam_softmax(Z, LABELS, margin="wide"), "margin is 'wide'", "radians"
-    ),
-    "NT-Xent of one utterance": row(
-        lambda: losses.nt_xent(Z[:1], Z[:1], 0.1), "1 row", "at least 2"
-    ),
-    "NT-Xent of whole numbers": row(
-        lambda: losses.nt_xent(WHOLE, Z, 0.1), "int64", "floating point"
-    ),
-    "a temperature below 0": row(
-        lambda: losses.nt_xent(Z, Z, -0.03), "-0.03", "finite number above"
-    ),
-    "a temperature of NaN": row(
-        lambda: losses.nt_xent(Z, Z, NAN), "is nan", "finite number above 0"
-    ),
-    "an infinite temperature": row(lambda: losses.moco(Z, Z, Z, INF), "is inf", "a finite number"),
-    "a temperature as text": row(
-        lambda: losses.moco(Z, Z, Z, "0.1"), "is '0.1'", "a finite number"
-    ),
-    "keys of another dimension": row(
-        lambda: losses.moco(Z, WIDER, Z, 0.1), "(3, 4)", "query and key"
+    "a batch of one utterance": row(
+        lambda: losses.vicreg(Z[:1], Z[:1]), "(1, 3)", "with B of at least 2"
     ),
     "an empty queue of negatives": row(
-        lambda: losses.moco(Z, Z, Z[:0], 0.1), "(0, 3)", "(Q, 3) with Q >= 1"
+        lambda: losses.moco(Z, Z, Z[:0], 0.1), "queue is empty", "fill it first"
     ),
-    "a queue of another dimension": row(
-        lambda: losses.moco(Z, Z, WIDER, 0.1),
-        "queue has shape (3, 4)",
-        "dimensions of the embeddings",
-    ),
-    "prototypes of another dimension": row(
-        lambda: losses.cosines(Z, WIDER), "(3, 3) and (3, 4)", "(B, D) and (K, D)"
-    ),
-    "codes of one sample": row(lambda: losses.sinkhorn(Z[:1]), "(1, 3)", "(N, K) with N >= 2"),
-    "codes of a vector": row(lambda: losses.sinkhorn(Z[0]), "(3,)", "one sample alone"),
-    "an epsilon of 0": row(lambda: losses.sinkhorn(Z, epsilon=0.0), "epsilon is 0.0", "above 0"),
-    "no Sinkhorn iteration": row(
-        lambda: losses.sinkhorn(Z, iterations=0), "iterations is 0", "at least 1 (published: 3)"
-    ),
-    "codes of other prototypes": row(
-        lambda: losses.swav(Z, Z, WIDER, Z, 0.1), "scores_1 and codes_1", "(3, 3) and (3, 4)"
-    ),
-    "a SwAV temperature of 0": row(
-        lambda: losses.swav(Z, Z, Z, Z, 0), "temperature is 0,", "above 0"
-    ),
-    "VICReg of one utterance": row(
-        lambda: losses.vicreg(Z[:0], Z[:0]), "has 0 row(s)", "compares utterances with each other"
-    ),
-    "a negative weight": row(lambda: losses.vicreg(Z, Z, -1.0), "invariance is -1.0", "0 or more"),
-    "a weight of NaN": row(
-        lambda: losses.vicreg(Z, Z, covariance=NAN), "covariance is nan", "a finite number"
-    ),
-    "an unknown reduction": row(
-        lambda: losses.vicreg(Z, Z, reduction="max"), "'max'", "'mean' (published) or 'sum'"
-    ),
-    "views without a batch": row(lambda: losses.dino(Z, Z[None], Z[0]), "(3, 3)", "views first"),
-    "a single student view": row(
-        lambda: losses.dino(Z[None], Z[None], Z[0]), "1 student and 1 teacher", "at least 2 and 1"
-    ),
-    "a centre of another size": row(
-        lambda: losses.dino(torch.ones(2, 2, 3), torch.ones(1, 2, 3), torch.ones(4)),
-        "center has shape (4,)",
-        "expected (3,)",
-    ),
-    "a teacher temperature of 0": row(
-        lambda: losses.dino(*DINO, teacher_temperature=0.0), "teacher_temperature is 0.0", "above 0"
-    ),
-    "a label beyond the classes": row(
-        lambda: losses.aam_softmax(Z, LABELS + 1), "from 1 to 3", "expected [0, 3)"
-    ),
-    "labels that are floats": row(
-        lambda: losses.aam_softmax(Z, LABELS.float()), "torch.float32", "(B,) torch.int64"
-    ),
-    "a margin in degrees": row(
-        lambda: losses.aam_softmax(Z, LABELS, margin=11.5), "margin is 11.5", "radians in [0, pi/2]"
-    ),
-    "a scale of 0": row(lambda: losses.aam_softmax(Z, LABELS, scale=0), "scale is 0,", "above 0"),
 }
-DINO = torch.ones(2, 2, 3), torch.ones(1, 2, 3), torch.ones(3)
 
 
 def diverged() -> torch.Tensor:
@@ -332,11 +248,6 @@ NETWORKS = {
     "a waveform in seconds": row(
         lambda: LogMel()(torch.ones(1, 2)), "has 2 samples", "its length was given in seconds"
     ),
-    "an objective in a list": row(
-        lambda: frameworks.build(["simclr"], network()), "framework is ['simclr']", "one of ['dino'"
-    ),
-    "an objective that is nothing": row(
-        lambda: frameworks.build(None, network()), "framework is None", "expected one of"
     ),
     "an unknown network": row(
         lambda: encoders.build("resnet18"), "encoder is 'resnet18'", "one of ['ecapa"
@@ -350,56 +261,8 @@ NETWORKS = {
     "an unknown objective": row(
         lambda: frameworks.build("barlow", network()), "framework is 'barlow'", "expected one of"
     ),
-    "a queue of no negative": row(
-        lambda: frameworks.build("moco", network(), queue_size=0), "queue_size is 0", "at least 1"
-    ),
     "a momentum above one": row(
-        lambda: frameworks.build("moco", network(), momentum=1.5), "momentum 1.5", "in [0, 1]"
-    ),
-    "one prototype": row(
-        lambda: frameworks.build("swav", network(), prototypes=1), "prototypes is 1", "at least 2"
-    ),
-    "a projector without width": row(
-        lambda: frameworks.build("vicreg", network(), hidden=0), "(8, 0, 0, 512)", "at least 1 each"
-    ),
-    "a negative number of crops": row(
-        lambda: frameworks.build("dino", network(), local_crops=-1),
-        "local_crops is -1",
-        "at least 0",
-    ),
-    "one output of DINO": row(
-        lambda: frameworks.build("dino", network(), outputs=1), "1 prototypes or outputs", "least 2"
-    ),
-    "an unknown queue of DINO": row(
-        lambda: frameworks.build("dino", network(), queue="none"), "'none'", "'bottleneck' or 'log"
-    ),
-    "a centre that runs away": row(
-        lambda: frameworks.build("dino", network(), center_momentum=-1),
-        "center_momentum -1",
-        "[0, 1]",
-    ),
-    "one training speaker": row(
-        lambda: frameworks.build("supervised", network(), classes=1), "classes is 1", "at least 2"
-    ),
-    "a supervised loss without labels": row(
-        lambda: frameworks.build("supervised", network(), classes=3).loss(Z, Z),
-        "None",
-        "(B,) classes",
-    ),
-    "one view": row(
-        lambda: frameworks.build("simclr", network()).check([torch.ones(2, 9)]),
-        "(2, 9)",
-        "expected 2",
-    ),
-    "views of other batches": row(
-        lambda: frameworks.build("simclr", network()).check([torch.ones(2, 9), torch.ones(3, 9)]),
-        "(3, 9)",
-        "with one B",
-    ),
-    "a pseudo-positive of another space": row(
-        lambda: frameworks.build("simclr", network()).substitute(Z, WIDER, LABELS > 0),
-        "(3, 4)",
-        "where there is no projector",
+        lambda: frameworks.build("moco", network(), momentum=1.5), "momentum is 1.5", "in [0, 1]"
     ),
     "a batch beyond the queue of negatives": row(
         lambda: enqueue(torch.zeros(1, 2, 3), torch.tensor(0), Z[:, None]),
