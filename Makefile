@@ -10,42 +10,51 @@ VENV      ?= .venv
 PRESET    ?= smoke
 CORPUS    ?= simulated
 PROCESSES ?= 1
+WORKERS   ?= 2
 ARGS      ?=
 
 BIN     := $(VENV)/bin
-EXECUTE := $(BIN)/python book/execute.py
-RENDER  := -W -n --keep-going -q
+EXECUTE := @$(BIN)/python book/execute.py
+
+# Renders a book, below the folder given second; what it says is shown if it fails.
+define render
+	@mkdir -p _run
+	@$(BIN)/jupyter-book build $(1) --config _config.yml --path-output $(2) -W -n --keep-going -q \
+	    > _run/render.log 2>&1 || { cat _run/render.log; exit 1; }
+endef
 
 .PHONY: book chapter html test bench clean
 
 book: $(VENV)/.installed-book
 	$(EXECUTE) --preset $(PRESET) --corpus "$(CORPUS)" --processes $(PROCESSES) \
 	    --output _run/book $(ARGS)
-	$(BIN)/jupyter-book build _run/book --config _config.yml --path-output _run $(RENDER)
+	$(call render,_run/book,_run)
 	@echo "Executed at preset $(PRESET). Open _run/_build/html/index.html"
 
 chapter: $(VENV)/.installed-book
 	@test -n "$(N)" || { echo 'Which chapter? make chapter N=04 ARGS="-p seed 2"'; exit 2; }
 	$(EXECUTE) --chapters $(N) --preset $(PRESET) --corpus "$(CORPUS)" --processes $(PROCESSES) \
 	    --output _run/book $(ARGS)
-	$(BIN)/jupyter-book build _run/book --config _config.yml --path-output _run $(RENDER)
+	$(call render,_run/book,_run)
 	@echo "Executed chapter $(N) at preset $(PRESET). Open _run/_build/html/index.html"
 
 html: $(VENV)/.installed-book
-	$(BIN)/jupyter-book build book $(RENDER)
+	$(call render,book,.)
 	@echo "Open _build/html/index.html"
 
-# One thread each: kernels, browsers and second processes share the cores with pytest.
+# A file of tests, or a chapter, goes to one of the workers as a whole; make test WORKERS=0 is
+# one after the other. One thread each: kernels and second processes share the cores with them.
 # A home of its own: a chapter shows a run of this machine before its record, so with the reader's
-# runs the pages would rightly differ from those that are stored.
+# runs the pages would rightly differ from those that are stored. Kernels are those of VENV only.
 test: export OMP_NUM_THREADS = 1
 test: export SSPS_HOME = $(CURDIR)/_run/test-home
+test: export JUPYTER_PATH =
 test: $(VENV)/.installed-test
-	rm -rf _run/test-home
+	@rm -rf _run/test-home
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest ssps_lib book/ssps_book tests $(ARGS)
-	$(BIN)/python -m pytest -o addopts= --nbval-lax --nbval-cell-timeout 900 \
-	    --nbval-sanitize-with tests/nbval.cfg book
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --nbval-lax --nbval-current-env \
+	    --nbval-cell-timeout 900 --nbval-sanitize-with tests/nbval.cfg \
+	    ssps_lib book/ssps_book tests $(wildcard book/*.ipynb) $(ARGS)
 
 # On an idle machine; faiss-cpu and torchmetrics are compared with where they are installed.
 bench: $(VENV)/.installed-test

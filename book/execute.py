@@ -9,6 +9,7 @@ was found sound; a failing chapter prints its last error and leaves the stored n
 A chapter stored in book/ keeps its default parameters, in a copy the given ones stay visible; and
 chapters that are executed by name get the stored page beside them, to compare.
 Runs without a record are trained on the way; `book/runs.py` trains and lists them by themselves.
+Each chapter gets a line when it is done: how many are, its name, and its seconds.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import logging
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from nbformat import NotebookNode
 
 import beside
 from checks import problems, tags
+from kernels import OwnKernel
 
 BOOK = Path(__file__).resolve().parent
 
@@ -45,11 +48,13 @@ def main(arguments: list[str] | None = None) -> int:
         asked = parameters(options)
         refuse_unknown(chapters, asked)
         target = stage(options.output)
-        for chapter in chapters:
-            print(f"{chapter.name} ...", flush=True)
+        for count, chapter in enumerate(chapters, start=1):
+            started = time.monotonic()
             execute(chapter, target / chapter.name, asked)
             if options.chapters and target != BOOK:
                 beside.place(chapter, target / chapter.name, own(chapter, asked))
+            seconds = time.monotonic() - started
+            print(f"{count:2} of {len(chapters)}  {chapter.stem:24} {seconds:5.0f} s", flush=True)
     except ChapterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -119,7 +124,8 @@ def execute(chapter: Path, target: Path, asked: dict[str, object]) -> None:
         try:
             papermill.execute_notebook(
                 str(chapter), str(result), own(chapter, asked), kernel_name="python3",
-                progress_bar=False,
+                kernel_manager_class=OwnKernel, shutdown_kernel="immediate",
+                progress_bar=bar(chapter),
             )  # fmt: skip
         except Exception as error:  # a failing cell, a dead kernel or a full disk end the chapter
             raise ChapterError(f"{chapter.name}: {_last_line(error)}") from error
@@ -129,6 +135,11 @@ def execute(chapter: Path, target: Path, asked: dict[str, object]) -> None:
             raise ChapterError(f"{chapter.name} ran but is not fit to store: {'; '.join(faults)}")
         nbformat.write(notebook, result)
         shutil.move(result, target)
+
+
+def bar(chapter: Path) -> dict[str, object]:
+    """The options of a bar over the chapter's cells: in a terminal, and after a few seconds."""
+    return {"desc": chapter.stem, "disable": None, "leave": False, "delay": 3}
 
 
 def clean(notebook: NotebookNode, keep_injected: bool = False) -> NotebookNode:

@@ -1,8 +1,8 @@
-"""Noises and rooms from folders: MUSAN and the simulated room impulse responses, or what is alike.
+"""Noises and rooms for augmentation: of folders such as MUSAN, or made without any download.
 
-MUSAN is recognised by its folders `speech`, `music` and `noise`, the responses by `simulated_rirs`
-or `rir`, each at the top of a given folder or one level below. What is absent is generated, as in
-`augmentation.generated_bank`.
+MUSAN is recognised by its folders `speech`, `music` and `noise`, the room responses by
+`simulated_rirs` or `rir`, each at the top of a given folder or one level below. What is absent is
+generated: rooms as decaying noise, coloured noise, chords, and babble of training utterances.
 """
 
 from collections.abc import Sequence
@@ -10,14 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from ssps_lib.augmentation import (
-    SNR_DB,
-    Bank,
-    generated_rooms,
-    generated_sounds,
-    joined_bank,
-)
+from ssps_lib.augmentation import SNR_DB, Bank, read_bank, write_bank
 from ssps_lib.corpora.audio import read_audio
 from ssps_lib.corpora.corpus import SAMPLE_RATE, Corpus
 from ssps_lib.corpora.faults import listed
@@ -26,6 +21,23 @@ from ssps_lib.corpora.walk import walk
 ROOMS = ("simulated_rirs", "rir")
 RESPONSE = 1.0  # seconds of a response that are kept
 GENERATED = {"sounds": 64, "rooms": 200}  # of each kind that no folder holds
+
+
+def generated_bank(
+    corpus: Corpus, seed: int = 0, size: int = 64, seconds: float = 8.0, rooms: int = 200
+) -> Bank:
+    """A bank without any download: rooms, noises and chords from noise, babble from the corpus.
+
+    Args:
+        corpus: training utterances; two to five of them are summed for each piece of babble.
+        size: number of sounds of each kind.
+        seconds: duration of each sound.
+        rooms: number of impulse responses (0.5 s each).
+    """
+    rng = np.random.default_rng([seed, 77])
+    samples = int(seconds * SAMPLE_RATE)
+    sounds = {kind: _sounds(rng, kind, corpus, size, samples) for kind in SNR_DB}
+    return _joined(_rooms(rng, rooms), sounds)
 
 
 def folder_bank(
@@ -55,12 +67,46 @@ def folder_bank(
     sounds = {
         kind: _pieces(_read_all(spaced(found[kind], most)), samples, most)
         if found[kind]
-        else generated_sounds(rng, kind, corpus, GENERATED["sounds"], samples)
+        else _sounds(rng, kind, corpus, GENERATED["sounds"], samples)
         for kind in SNR_DB
     }
     if not found["rooms"]:
-        return joined_bank(generated_rooms(rng, GENERATED["rooms"]), sounds)
-    return joined_bank(_responses(_read_all(spaced(found["rooms"], most))), sounds)
+        return _joined(_rooms(rng, GENERATED["rooms"]), sounds)
+    return _joined(_responses(_read_all(spaced(found["rooms"], most))), sounds)
+
+
+def cached_bank(corpus: Corpus, file: Path) -> Bank:
+    """`generated_bank(corpus)`, read from `file` where it was made before."""
+    if not file.exists():
+        write_bank(generated_bank(corpus), file)
+    return read_bank(file)
+
+
+def _joined(responses: np.ndarray, sounds: dict[str, np.ndarray]) -> Bank:
+    """Responses (R, L) and sounds (M_kind, T) of each kind as a bank."""
+    ends = np.cumsum([len(sounds[kind]) for kind in SNR_DB]).tolist()
+    return Bank(
+        torch.from_numpy(responses),
+        torch.from_numpy(np.concatenate([sounds[kind] for kind in SNR_DB])).half(),
+        dict(zip(SNR_DB, zip([0, *ends[:-1]], ends, strict=True), strict=True)),
+    )
+
+
+def _sounds(
+    rng: np.random.Generator, kind: str, corpus: Corpus, size: int, samples: int
+) -> np.ndarray:
+    """`size` sounds of a kind, (size, samples): babble of the corpus, chords or coloured noise."""
+    make = {
+        "speech": lambda: _babble(rng, corpus, samples),
+        "music": lambda: _chords(rng, samples),
+        "noise": lambda: _coloured(rng, samples),
+    }[kind]
+    return np.stack([make() for _ in range(size)])
+
+
+def _rooms(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Impulse responses (count, 8000) of unit energy."""
+    return np.stack([_room(rng) for _ in range(count)])
 
 
 def _recognised(folders: Sequence[Path]) -> dict[str, list[Path]]:
@@ -128,3 +174,53 @@ def _responses(rooms: list[np.ndarray]) -> np.ndarray:
         part = room[:size].astype(np.float32)
         row[: len(part)] = part / max(np.linalg.norm(part), 1e-9)
     return out
+
+
+def _unit(x: np.ndarray) -> np.ndarray:
+    return (0.1 * x / max(np.sqrt(np.mean(x**2)), 1e-9)).astype(np.float32)
+
+
+def _room(rng: np.random.Generator, samples: int = 8000) -> np.ndarray:
+    time = np.arange(samples) / SAMPLE_RATE
+    decay = rng.uniform(0.08, 0.8)  # seconds to -60 dB
+    tail = rng.standard_normal(samples) * 10 ** (-3 * time / decay)
+    tail[: rng.integers(10, 120)] = 0
+    tail *= 10 ** (-rng.uniform(-2, 12) / 20) / np.linalg.norm(tail)
+    tail[0] += 1
+    return (tail / np.linalg.norm(tail)).astype(np.float32)
+
+
+def _coloured(rng: np.random.Generator, samples: int) -> np.ndarray:
+    spectrum = np.fft.rfft(rng.standard_normal(samples))
+    frequency = np.linspace(0, SAMPLE_RATE / 2, len(spectrum))
+    level_db = rng.uniform(-9, 1) * np.log2(np.maximum(frequency, 60) / 1000)
+    for _ in range(3):
+        centre, width = rng.uniform(100, 7000), rng.uniform(100, 1200)
+        level_db += rng.uniform(0, 12) * np.exp(-0.5 * ((frequency - centre) / width) ** 2)
+    sound = np.fft.irfft(spectrum * 10 ** (level_db / 20), samples)
+    knots = rng.standard_normal(int(3 * samples / SAMPLE_RATE) + 2)
+    sway = np.interp(np.arange(samples), np.linspace(0, samples, len(knots)), knots)
+    return _unit(sound * (1 + rng.uniform(0, 0.9) * np.tanh(sway)))
+
+
+def _chords(rng: np.random.Generator, samples: int) -> np.ndarray:
+    time = np.arange(samples) / SAMPLE_RATE
+    out = np.zeros(samples)
+    beat = rng.uniform(0.2, 0.8)
+    for start in np.arange(0, time[-1], beat):
+        span = slice(int(start * SAMPLE_RATE), min(samples, int((start + beat) * SAMPLE_RATE)))
+        local = time[span] - start
+        for note in rng.integers(36, 84, 3):
+            base = 440 * 2 ** ((note - 69) / 12)
+            for harmonic in range(1, 5):
+                out[span] += (
+                    np.sin(2 * np.pi * base * harmonic * local + rng.uniform(0, 6))
+                    * np.exp(-local / beat)
+                    / harmonic
+                )
+    return _unit(out)
+
+
+def _babble(rng: np.random.Generator, corpus: Corpus, samples: int) -> np.ndarray:
+    chosen = rng.integers(0, len(corpus), rng.integers(2, 6))
+    return _unit(sum(np.resize(_unit(corpus.audio(i).astype(np.float32)), samples) for i in chosen))

@@ -12,11 +12,10 @@ from ssps_lib.augmentation import (
     Augmentation,
     Bank,
     add_noise,
-    cached_bank,
-    generated_bank,
     reverberate,
 )
 from ssps_lib.corpora import Corpus
+from ssps_lib.noises import cached_bank, generated_bank
 
 
 def generator(seed=0):
@@ -92,9 +91,9 @@ def test_bank_is_the_same_from_a_seed_and_from_its_file(corpus, bank, tmp_path, 
     assert torch.equal(again.noises, bank.noises) and torch.equal(again.responses, bank.responses)
     other = generated_bank(corpus, seed=1, size=4, seconds=1.0, rooms=5)
     assert not torch.equal(other.responses, bank.responses)
-    monkeypatch.setattr("ssps_lib.augmentation.generated_bank", lambda corpus: bank)
+    monkeypatch.setattr("ssps_lib.noises.generated_bank", lambda corpus: bank)
     written = cached_bank(corpus, tmp_path / "bank.safetensors")
-    monkeypatch.setattr("ssps_lib.augmentation.generated_bank", None)  # a second call would fail
+    monkeypatch.setattr("ssps_lib.noises.generated_bank", None)  # a second call would fail
     read = cached_bank(corpus, tmp_path / "bank.safetensors")
     for loaded in (written, read):
         assert loaded.kinds == bank.kinds and list(loaded.kinds) == list(SNR_DB)
@@ -140,11 +139,21 @@ def test_a_frame_depends_on_its_own_draws_only(bank):
     assert not torch.isclose(other, together).all(1).any()
 
 
+def test_kept_spectra_of_the_rooms_change_nothing(bank, monkeypatch):
+    augment, uniform = Augmentation(bank, "reverb+noise"), torch.rand(6, COLUMNS)
+    frames = [torch.randn(6, samples, generator=generator()) for samples in (1000, 700, 1000)]
+    kept = [augment(x, uniform) for x in frames]
+    monkeypatch.setattr("ssps_lib.augmentation.FEW", 0)
+    for x, y in zip(frames, kept, strict=True):
+        torch.testing.assert_close(Augmentation(bank, "reverb+noise")(x, uniform), y)
+
+
 def test_dino_policy_is_a_quarter_of_each(bank):
     x = torch.randn(400, 1000, generator=generator())
     uniform = torch.rand(400, COLUMNS, generator=generator(1))
     out = Augmentation(bank, "dino")(x, uniform)
-    wet = reverberate(x, Augmentation(bank, "dino")._responses(uniform[:, 1]))
+    row = (uniform[:, 1] * len(bank.responses)).long()
+    wet = reverberate(x, bank.responses[row])
     untouched = (out == x).all(1)
     reverberated = (out == wet).all(1)
     noisy = ~untouched & ~reverberated

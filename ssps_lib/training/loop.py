@@ -18,12 +18,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ssps_lib import analysis, draws, encoders, files, frameworks, positives, scorer
-from ssps_lib.augmentation import Augmentation, Bank, cached_bank, read_bank
+from ssps_lib.augmentation import Augmentation, Bank, read_bank
 from ssps_lib.corpora import SAMPLE_RATE, Corpus, Splits, open_corpus
 from ssps_lib.devices import to_device
 from ssps_lib.distributed import all_reduce_mean, gather, synchronise_norms
 from ssps_lib.encoders import save_encoder
 from ssps_lib.frameworks import collapse
+from ssps_lib.noises import cached_bank
 from ssps_lib.training import checkpoints, signals, tracking
 from ssps_lib.training.config import RunConfig
 from ssps_lib.training.feeder import Feeder

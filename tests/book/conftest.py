@@ -1,11 +1,14 @@
 """What the tests of the book share: its chapters and one strict build of its pages."""
 
+import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from execute import BOOK
 
@@ -28,10 +31,22 @@ class Build:
 
 @pytest.fixture(scope="session")
 def build(tmp_path_factory) -> Build:
-    """The stored chapters, built as `make html` builds them but into a temporary folder."""
-    target = tmp_path_factory.mktemp("html")
+    """The stored chapters, built as `make html` builds them, once for all workers of a session."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    target = folder / "html"
+    done = target / "done.json"
+    with FileLock(folder / "html.lock"):
+        if not done.exists():
+            done.write_text(json.dumps(_build(target)))
+    return Build(*json.loads(done.read_text()), target / "_build" / "html")
+
+
+def _build(target: Path) -> tuple[int, str]:
     jupyter_book = Path(sys.executable).with_name("jupyter-book")
-    options = ["-W", "-n", "--keep-going", "--path-output", str(target)]
-    command = [str(jupyter_book), "build", "book", "--config", "_config.yml", *options]
+    options = ["-W", "-n", "--keep-going", "--path-output", target]
+    command = [jupyter_book, "build", "book", "--config", "_config.yml", *options]
+    target.mkdir()
     done = subprocess.run(command, cwd=BOOK.parent, capture_output=True, text=True)
-    return Build(done.returncode, done.stdout + done.stderr, target / "_build" / "html")
+    return done.returncode, done.stdout + done.stderr

@@ -1,5 +1,8 @@
 """Chapters executed: at the small size, in order, sharing their runs."""
 
+import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +86,37 @@ def test_a_copy_shows_the_given_parameters_and_leaves_the_book_alone(book, tmp_p
     assert "seed = 7" in cells[1].source
     assert cells[2].outputs[0].text == "seed 7\n"
     assert (book / "01_one.ipynb").read_bytes() == before
+
+
+def executed(*arguments, **environment):
+    """`execute.py` in a process of its own, on a book of one chapter that takes a while."""
+    script = "import sys, pathlib, execute; execute.BOOK = pathlib.Path(sys.argv.pop(1))\n"
+    command = [sys.executable, "-c", f"{script}sys.exit(execute.main())", *map(str, arguments)]
+    variables = os.environ | {"PYTHONPATH": str(BOOK)} | environment
+    return subprocess.run(command, env=variables, capture_output=True, text=True)
+
+
+def test_each_chapter_has_one_line_and_nothing_else_is_printed(book):
+    nbformat.write(notebook_with("print(seed)"), book / "02_two.ipynb")
+    done = executed(book)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [re.sub(r"[\d.]+ s$", "N s", line).split() for line in done.stdout.splitlines()]
+    assert lines == [["1", "of", "2", "01_one", "N", "s"], ["2", "of", "2", "02_two", "N", "s"]]
+
+
+def test_a_kernel_of_another_python_is_not_taken(book, tmp_path):
+    """One that is found first and would fail; and no kernel is left on a port."""
+    foreign = tmp_path / "jupyter" / "kernels" / "python3"
+    foreign.mkdir(parents=True)
+    spec = {"argv": ["false", "{connection_file}"], "display_name": "x", "language": "python"}
+    (foreign / "kernel.json").write_text(json.dumps(spec))
+    shown = f"import sys\nprint(sys.executable == {sys.executable!r})"
+    nbformat.write(notebook_with(shown), book / "01_one.ipynb")
+    done = executed(book, JUPYTER_PATH=str(tmp_path / "jupyter"))
+    assert done.returncode == 0, done.stderr
+    stored = nbformat.read(book / "01_one.ipynb", as_version=4)
+    assert stored.cells[1].outputs[0].text == "True\n"
+    assert stored.metadata.kernelspec.name == "python3"
 
 
 def test_a_failing_chapter_is_told_in_one_line_and_stays_as_it_was(book, capfd):

@@ -7,7 +7,6 @@ const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 const view = {
   get window() { return frame.contentWindow; },
   get document() { return frame.contentDocument; },
-  pause,
   async until(test, seconds = 30) {
     for (let n = 0; n < seconds * 20; n++) {
       const found = test();
@@ -16,12 +15,23 @@ const view = {
     }
     throw new Error("waited in vain for " + test);
   },
+  async atRest() {  // drawn as it stays: laid out, with its fonts, and every transition at its end
+    const drawn = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+    const ends = (one) => one.effect.getComputedTiming().endTime !== Infinity;
+    await view.document.fonts.ready;
+    for (let moving = [0]; moving.length;) {
+      await drawn();
+      moving = view.document.getAnimations().filter(ends);
+      for (const one of moving) one.finish();
+    }
+  },
   async width(pixels) {
     frame.style.width = pixels + "px";
-    await pause(150);
+    await view.atRest();
   },
-  theme(name) {
+  async theme(name) {
     Object.assign(view.document.documentElement.dataset, { theme: name, mode: name });
+    await view.atRest();
   },
   unfold() {  // the cells that are folded, as a reader may unfold them
     for (const part of view.document.querySelectorAll("details")) part.open = true;
@@ -29,15 +39,17 @@ const view = {
   faults() {
     return JSON.parse(view.document.documentElement.dataset.faults || "[]");
   },
-  lighten() {  // code and formulas are most of a page's elements, and much alike
-    for (const part of view.document.querySelectorAll("mjx-container, .highlight pre")) part.remove();
+  lighten() {  // most of a page's elements are much alike: code, formulas, signatures, long tables
+    const alike = "mjx-container, .highlight pre, .sig > :not(.headerlink), tr:nth-child(n + 13)";
+    for (const part of view.document.querySelectorAll(alike)) part.remove();
   },
   async axe(options = {}) {
     if (!view.window.axe) {
       const script = view.document.createElement("script");
       script.src = "/axe.js";
+      const loaded = new Promise((done) => { script.onload = done; });
       view.document.head.append(script);
-      await view.until(() => view.window.axe);
+      await loaded;
     }
     const wanted = { resultTypes: ["violations"], preload: false, ...options };
     const found = await view.window.axe.run(view.document, wanted);
@@ -48,7 +60,7 @@ const view = {
 };
 
 async function visit(step) {
-  await view.width(1280);
+  frame.style.width = "1280px";
   const loaded = new Promise((done) => { frame.onload = done; });
   frame.src = "/" + step.page;
   await loaded;

@@ -5,18 +5,9 @@ import pytest
 import torch
 
 from ssps_lib.corpora import open_corpus
-from ssps_lib.corpora.simulated import (
-    FRAME,
-    HOP,
-    SAMPLE_RATE,
-    Score,
-    Size,
-    make_channel,
-    make_voice,
-    open_simulated,
-    render,
-    speak,
-)
+from ssps_lib.corpora.sessions import make_channel
+from ssps_lib.corpora.simulated import Size, open_simulated, render
+from ssps_lib.corpora.synthesis import FRAME, HOP, SAMPLE_RATE, Score, make_voice, speak
 
 TINY = {
     "speakers": 3, "recordings": 2, "utterances": 2, "seconds": 1.0,
@@ -95,7 +86,7 @@ def test_an_unknown_proportion_is_refused_by_name():
 
 @pytest.mark.parametrize(("name", "value"), [("dev_speakers", 1), ("seconds", 0.1)])
 def test_proportions_without_trials_or_phones_are_refused(name, value):
-    with pytest.raises(ValueError, match=f"{name} is {value}, at least"):
+    with pytest.raises(ValueError, match=f"{name} is {value}, expected greater than"):
         open_simulated(**{**TINY, name: value})
 
 
@@ -108,8 +99,9 @@ def sustained(pitch, resonances, seconds=1.0, breath=0.0):
     frames = samples // HOP + 1
     held = np.ones(frames)
     score = Score(
-        resonances=np.array(resonances, float)[:, None] * held,
-        bandwidths=np.array([70.0, 90.0, 130.0, 200.0, 280.0])[:, None] * held,
+        resonances=np.array(resonances[:3], float)[:, None] * held,
+        upper=np.array(resonances[3:], float),
+        bandwidths=np.array([70.0, 90.0, 130.0, 200.0, 280.0]),
         nasal=0 * held,
         friction=np.array([5000.0, 1000.0])[:, None] * held,
         voicing=held,

@@ -24,7 +24,7 @@ def losses_gradients_state(name: str, part: slice, distributed: bool) -> dict:
     if distributed:
         model = DistributedDataParallel(framework, broadcast_buffers=False)
     generator = torch.Generator().manual_seed(3)
-    optimizer = torch.optim.SGD(framework.parameter_groups(0.0), lr=0.1)
+    optimizer = torch.optim.SGD(framework.parameter_groups(0.0), lr=0.01)
     losses = []
     for step in range(STEPS):
         framework.before_step(step, step / STEPS)
@@ -66,15 +66,16 @@ def halves(tmp_path_factory):
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
+@pytest.mark.rounding
 @pytest.mark.parametrize("name", OPTIONS)
 def test_two_processes_equal_one(halves, name):
     whole = losses_gradients_state(name, slice(None), False)
     first, second = (half[name] for half in halves)
     mean = (first["losses"] + second["losses"]) / 2
-    torch.testing.assert_close(mean, whole["losses"])
-    for half in (first, second):
-        torch.testing.assert_close(half["gradients"], whole["gradients"])
-        torch.testing.assert_close(half["state"], whole["state"])
+    torch.testing.assert_close(mean, whole["losses"], rtol=1e-5, atol=1e-5)
+    for half in (first, second):  # DINO's gradients go up to 200, and rounding with them
+        for what in ("gradients", "state"):
+            torch.testing.assert_close(half[what], whole[what], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["simclr", "swav", "vicreg"])

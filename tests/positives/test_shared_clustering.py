@@ -1,5 +1,10 @@
-"""k-means and neighbouring clusters shared out over two gloo processes: what one process finds."""
+"""k-means and neighbouring clusters shared out over two gloo processes: what one process finds.
 
+The rows lie in tight groups, and the first centroids are one row of each: no rounding changes a
+cluster.
+"""
+
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -10,14 +15,22 @@ import torch.multiprocessing as mp
 from ssps_lib.positives import Clustering, Queue
 from ssps_lib.positives.kmeans import kmeans
 
-N, K, D = 301, 12, 8  # shares of unequal size
+N, K, D = 301, 6, 8  # shares of unequal size
 
 
 def rows() -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
     means = torch.randn(K, D, generator=generator)
-    noise = 0.3 * torch.randn(N, D, generator=generator)
+    noise = 0.1 * torch.randn(N, D, generator=generator)
     return means[torch.arange(N) % K] + noise
+
+
+def one_of_each(n: int) -> torch.Generator:
+    """A generator that draws the first K centroids of `n` rows from K groups."""
+    for seed in count():
+        first = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:K]
+        if len(set((first % K).tolist())) == K:
+            return torch.Generator().manual_seed(seed)
 
 
 def cluster(dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
@@ -25,7 +38,7 @@ def cluster(dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
     queue = Queue(N + 5, (D,))
     queue[torch.arange(N)] = rows()
     sampler = Clustering(K, window=3, dtype=dtype)
-    sampler.refresh(queue, torch.Generator().manual_seed(1))
+    sampler.refresh(queue, one_of_each(N))
     return sampler.state_dict()
 
 
@@ -33,7 +46,8 @@ def work(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
     found = {"float32": cluster(), "bfloat16": cluster(torch.bfloat16)}
-    alone = kmeans(rows()[: 100 * (rank + 1)], 3, generator=torch.Generator().manual_seed(2))
+    n = 100 * (rank + 1)
+    alone = kmeans(rows()[:n], K, generator=one_of_each(n))
     torch.save({**found, "alone": alone}, Path(folder) / f"{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()
@@ -57,6 +71,8 @@ def test_two_processes_find_what_one_finds(ranks, name):
     one = cluster(getattr(torch, name))
     for key in ("assignments", "neighbors"):
         assert torch.equal(ranks[0][name][key], one[key])
+    first = one["assignments"][:K]  # a cluster is a group
+    assert torch.equal(one["assignments"][:N], first[torch.arange(N) % K])
     torch.testing.assert_close(ranks[0][name]["centroids"], one["centroids"])
     assert (one["assignments"][-5:] == -1).all()
 
@@ -64,6 +80,6 @@ def test_two_processes_find_what_one_finds(ranks, name):
 def test_without_being_asked_nobody_shares(ranks):
     """Observers on the main process cluster on their own, while the others wait elsewhere."""
     for rank, found in enumerate(ranks):
-        x = rows()[: 100 * (rank + 1)]
-        one = kmeans(x, 3, generator=torch.Generator().manual_seed(2))
+        n = 100 * (rank + 1)
+        one = kmeans(rows()[:n], K, generator=one_of_each(n))
         torch.testing.assert_close(found["alone"], one)

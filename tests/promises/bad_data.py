@@ -115,16 +115,16 @@ CORPORA = {
         lambda at: open_corpus(str(packed(at)), blocks=4), "no option 'blocks'", "known are trials"
     ),
     "a proportion in words": Row(
-        lambda _: open_corpus("simulated", speakers="many"), "speakers is 'many'", "a whole number"
+        lambda _: open_corpus("simulated", speakers="many"), "speakers is 'many'", "a valid integer"
     ),
     "half a speaker": Row(
-        lambda _: open_corpus("simulated", speakers=2.5), "speakers is 2.5", "a whole number"
+        lambda _: open_corpus("simulated", speakers=2.5), "speakers is 2.5", "a valid integer"
     ),
     "a duration that is NaN": Row(
         lambda _: open_corpus("simulated", seconds=float("nan")), "seconds is nan", "a finite num"
     ),
     "a channel below nothing": Row(
-        lambda _: open_corpus("simulated", channel=-1.0), "channel is -1.0", "at least 0"
+        lambda _: open_corpus("simulated", channel=-1.0), "channel is -1.0", "or equal to 0"
     ),
     "a seed of sessions below 0": Row(
         lambda at: open_folder(at, seed=-1), "seed is -1", "a whole number from 0 on"
