@@ -8,6 +8,7 @@ import numpy as np
 
 from ssps_lib import corpora
 from ssps_lib.cli.output import output, require_place
+from ssps_lib.corpora.faults import counted
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -28,7 +29,7 @@ def pack(arguments: argparse.Namespace) -> int:
         bank = folder_bank(arguments.noises, train, most=arguments.most)
         write_bank(bank, file)
         kinds = ", ".join(f"{end - begin:,} of {kind}" for kind, (begin, end) in bank.kinds.items())
-        print(f"noises of 8 s: {kinds}; {len(bank.responses):,} rooms")
+        print(f"noises of 8 s: {kinds}; {counted(len(bank.responses), 'room')}")
 
     for place in arguments.noises or ():  # what cannot be is told before the work
         corpora.walk(place)
@@ -40,7 +41,7 @@ def pack(arguments: argparse.Namespace) -> int:
         workers=arguments.workers, skip_faulty=True,
     )  # fmt: skip
     packed = corpora.read_packed(folder)
-    print(f"{folder}: {len(packed):,} utterances, {packed.hours:,.1f} hours")
+    print(f"{folder}: {counted(len(packed), 'utterance')}, {packed.hours:,.1f} hours")
     where = folder.name if arguments.out is None else folder
     print(f"open it with open_corpus('{where}'), or -p corpus {where} of a chapter")
     return 0
@@ -71,8 +72,9 @@ def _asked(splits: corpora.Splits) -> str:
     target = trials.labels == 1
     across = test.recordings[trials.first] != test.recordings[trials.second]
     named = np.unique([trials.first, trials.second])
+    speakers = len(np.unique(test.speakers[named]))
     return (
-        f"{len(trials):,} trials, {target.sum():,} of one speaker ({(target & across).sum():,} "
-        f"across recordings), {len(named):,} utterances of "
-        f"{len(np.unique(test.speakers[named])):,} speakers"
+        f"{counted(len(trials), 'trial')}, {target.sum():,} of one speaker "
+        f"({(target & across).sum():,} across recordings), {counted(len(named), 'utterance')} of "
+        f"{counted(speakers, 'speaker')}"
     )

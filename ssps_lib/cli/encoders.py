@@ -14,6 +14,7 @@ from ssps_lib import corpora, load_encoder, pretrained, scorer
 from ssps_lib.cli.corpora import opened
 from ssps_lib.cli.output import output
 from ssps_lib.corpora import Corpus, Trials
+from ssps_lib.corpora.faults import counted
 from ssps_lib.encoders import Encoder, save_encoder
 
 
@@ -25,7 +26,7 @@ def embed(arguments: argparse.Namespace) -> int:
         y = embed_files(encoder, files, device).numpy()
         if partial:
             np.savez(partial, keys=np.array(list(map(str, files))), embeddings=y)
-            print(f"{arguments.out}: {len(y)} utterances of {y.shape[1]} dimensions")
+            print(f"{arguments.out}: {counted(len(y), 'utterance')} of {y.shape[1]} dimensions")
             return 0
     for file, row in zip(files, y, strict=True):
         print(file, *(f"{value:.6g}" for value in row), sep="\t")
@@ -72,7 +73,7 @@ def score(arguments: argparse.Namespace) -> int:
             if partial:
                 pairs = zip(scores, trials.first, trials.second, strict=True)
                 lines = (f"{value:.6f} {keys[a]} {keys[b]}\n" for value, a, b in pairs)
-                partial.write_text("".join(lines))
+                partial.write_text("".join(lines), encoding="utf-8")
     return 0
 
 
@@ -108,7 +109,8 @@ def _score_corpus(arguments, encoder: Encoder, device: str) -> Iterator[Scored]:
 
 def _rates(scores: np.ndarray, trials: Trials) -> str:
     """A line on the scores of a list."""
-    counts = f"{len(trials):,} trials of {len({*trials.first, *trials.second}):,} utterances"
+    named = len({*trials.first, *trials.second})
+    counts = f"{counted(len(trials), 'trial')} of {counted(named, 'utterance')}"
     if len(set(trials.labels)) < 2:
         return f"{counts}, all of one class: EER needs both"
     rates = scorer.error_rates(scores, trials.labels)
@@ -176,7 +178,8 @@ def embed_files(encoder: Encoder, files: Sequence[Path], device: str = "cpu") ->
     One file is held at a time, 2 MB a minute. Once one is faulty, the others are only checked.
 
     Raises:
-        ValueError: all files that cannot be read or are no speech, each with the reason.
+        ValueError: all files that cannot be read or are no speech, each with the reason; an encoder
+            that has diverged.
     """
     faults, rows = [], []
     for file in files:
@@ -193,4 +196,7 @@ def embed_files(encoder: Encoder, files: Sequence[Path], device: str = "cpu") ->
     if faults:
         many = len(faults) > 1
         raise ValueError(f"{len(faults)} files:\n{corpora.listed(faults)}" if many else faults[0])
-    return torch.cat(rows)
+    y = torch.cat(rows)
+    if not y.isfinite().all():
+        raise ValueError("the encoder gives numbers that are not finite: did its training diverge?")
+    return y

@@ -245,12 +245,12 @@ def agree(own: Tensor, stored: Tensor) -> bool:
 
 
 def plain_name(key: str) -> str:
-    """The name of a tensor without what DistributedDataParallel and torch.compile put before it.
+    """The name of a tensor without what DDP, FSDP and torch.compile put before it.
 
     >>> plain_name("module.encoder._orig_mod.fc.weight")
     'encoder.fc.weight'
     """
-    return re.sub(r"\b(module|_orig_mod)\.", "", key)
+    return re.sub(r"\b(module|_orig_mod|_fsdp_wrapped_module)\.", "", key)
 
 
 NO_CHECKPOINTS = {

@@ -28,13 +28,13 @@ FRAMES = {"crop": 0.8, "reference_crop": 0.9}  # published: 2 and 4 s, longer th
 
 
 def command(folder: Path, *arguments: str) -> dict:
-    """Run one command of `ssps_lib.corpora` in a folder; seconds, peak memory and its output.
+    """Run one command `ssps` in a folder; seconds, peak memory and its output.
 
     A child's peak begins with the memory of this process, which is therefore kept small.
     """
     started, used = time.perf_counter(), cpu_seconds()
     done = subprocess.run(
-        [sys.executable, "-m", "ssps_lib.corpora", *arguments],
+        [sys.executable, "-m", "ssps_lib", *arguments],
         cwd=folder, capture_output=True, text=True,
     )  # fmt: skip
     if done.returncode:
@@ -144,7 +144,7 @@ def main() -> None:
     result |= in_a_child(about)
     size = (arguments.steps, arguments.batch, arguments.narrow)
     note("train", {**in_a_child(train, folder, *size), "peak_mb": peak_mb()})
-    note("score", command(folder, "score", "packed", "encoder.safetensors"))
+    note("score", command(folder, "score", "packed", "--encoder", "encoder.safetensors"))
     note("seconds", round(time.perf_counter() - started, 1))
     print(json.dumps(result, indent=1))
 

@@ -277,6 +277,15 @@ def test_an_encoder_is_exported_by_the_ending(here, command):
     assert status == 2 and "expected a file that ends in .onnx or .pt2 or .safetensors" in err
 
 
+def test_a_diverged_encoder_embeds_nothing(here, command):
+    small = encoders.build("ecapa_tdnn", channels=8, dim=4, attention=4, se=4)
+    small.fc.bias.data[0] = float("nan")
+    encoders.save_encoder(small, here / "encoder.safetensors")
+    for words in (["embed", "a.wav"], ["verify", "a.wav", "a.wav"]):
+        status, out, err = command(*words, "--encoder", "encoder.safetensors")
+        assert status == 2 and out == "" and "not finite: did its training diverge?" in err
+
+
 # -- the command line itself --------------------------------------------------------------------
 
 COMMANDS = ("check", "pack", "trials", "embed", "verify", "score", "export")

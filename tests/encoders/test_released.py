@@ -188,6 +188,7 @@ WRAPPED = {
     "torch.compile": "_orig_mod.{}",
     "compiled, then distributed": "module._orig_mod.{}",
     "distributed, then compiled": "_orig_mod.module.{}",
+    "FSDP": "_fsdp_wrapped_module.{}",
 }
 
 
