@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchaudio.transforms import MelSpectrogram
 
+FOURIER = 512  # points of the Fourier transform
+LENGTH = 400  # samples of its window, 25 ms
 WINDOWS = {"hamming": torch.hamming_window, "hann": torch.hann_window}
 
 
@@ -25,61 +27,46 @@ class PowerMel(MelSpectrogram):
 class LogMel(nn.Module):
     """Waveform (B, T) -> normalised log-mel spectrogram (B, n_mels, frames), float32.
 
-    The power spectrum of `win_length` samples every `hop_length` samples (25 ms and 10 ms) goes
-    through `n_mels` HTK mel bands between 0 and 8 kHz; log(mel + 1e-6) then gets zero mean and unit
-    (biased) variance over time in each band of each utterance. There are no parameters and there
-    is no gradient; float32 is kept under autocast. frames = 1 + T // hop_length.
+    The power spectrum of 25 ms at 16 kHz every `hop_length` samples goes through `n_mels` HTK mel
+    bands between 0 and 8 kHz; log(mel + 1e-6) then gets zero mean and unit (biased) variance over
+    time in each band of each utterance. There are no parameters and there is no gradient; float32
+    is kept under autocast. frames = 1 + T // hop_length.
 
     Args:
         n_mels: number of mel bands (the paper: 40; the published DINO: 80, whose lowest bands are
             narrower than a Fourier bin, so that some of them are constantly zero).
         window: "hamming" (the paper) or "hann" (the published DINO).
-        sample_rate: in Hz.
-        n_fft, win_length, hop_length: in samples.
+        hop_length: samples between frames, 160 (10 ms, the paper) unless given; 320 halves the work
+            of an encoder.
 
     Raises:
-        ValueError: unknown window, or a waveform that is not (B, T), not floating point, or not
+        ValueError: unknown options, or a waveform that is not (B, T), not floating point, or not
             longer than half a Fourier window.
 
     >>> LogMel(n_mels=40)(torch.randn(2, 32_000)).shape
     torch.Size([2, 40, 201])
     """
 
-    def __init__(
-        self,
-        n_mels: int = 40,
-        window: str = "hamming",
-        sample_rate: int = 16_000,
-        n_fft: int = 512,
-        win_length: int = 400,
-        hop_length: int = 160,
-    ) -> None:
+    def __init__(self, n_mels: int = 40, window: str = "hamming", hop_length: int = 160) -> None:
         super().__init__()
         if window not in WINDOWS:
             raise ValueError(f"window is {window!r}, expected one of {sorted(WINDOWS)}.")
         if not (isinstance(n_mels, int) and n_mels >= 1):
             raise ValueError(f"n_mels is {n_mels!r}, expected at least one mel band.")
-        if not 1 <= win_length <= n_fft or hop_length < 1:
+        if not (isinstance(hop_length, int) and 1 <= hop_length <= LENGTH):
             raise ValueError(
-                f"win_length is {win_length} and hop_length {hop_length}, expected 1 to n_fft = "
-                f"{n_fft} samples and at least 1."
+                f"hop_length is {hop_length!r}, expected 1 to {LENGTH} samples (160 are 10 ms)."
             )
         with warnings.catch_warnings():  # the empty low bands of 80 mels are as published
             warnings.filterwarnings("ignore", message="At least one mel filterbank")
             self.mel = PowerMel(
-                sample_rate, n_fft, win_length, hop_length,
+                16_000, FOURIER, LENGTH, hop_length,
                 n_mels=n_mels, window_fn=WINDOWS[window], power=None,
             )  # fmt: skip
-        self.n_mels, self.window = n_mels, window
+        self.n_mels, self.window, self.hop_length = n_mels, window, hop_length
 
     @torch.no_grad()
     def forward(self, waveform: Tensor) -> Tensor:
-        self._check(waveform)
-        with torch.autocast(waveform.device.type, enabled=False):
-            log_mel = torch.log(self.mel(waveform.float()) + 1e-6)
-            return F.instance_norm(log_mel, eps=1e-5)  # (B, n_mels, frames)
-
-    def _check(self, waveform: Tensor) -> None:
         if waveform.dim() != 2:
             raise ValueError(
                 f"waveform has shape {tuple(waveform.shape)}, expected (B, T); a single utterance "
@@ -90,8 +77,11 @@ class LogMel(nn.Module):
                 f"waveform is {waveform.dtype}, expected floating point in [-1, 1]; 16-bit samples "
                 "must be divided by 32768."
             )
-        if waveform.shape[1] <= self.mel.n_fft // 2:
+        if waveform.shape[1] <= FOURIER // 2:
             raise ValueError(
-                f"waveform has {waveform.shape[1]} samples, expected more than "
-                f"{self.mel.n_fft // 2}; the crop is too short, or its length was given in seconds."
+                f"waveform has {waveform.shape[1]} samples, expected more than {FOURIER // 2}; the "
+                "crop is too short, or its length was given in seconds."
             )
+        with torch.autocast(waveform.device.type, enabled=False):
+            log_mel = torch.log(self.mel(waveform.float()) + 1e-6)
+            return F.instance_norm(log_mel, eps=1e-5)  # (B, n_mels, frames)

@@ -8,14 +8,14 @@ from torchaudio.transforms import MelSpectrogram
 from ssps_lib.features import LogMel
 
 
-def log_mel_by_hand(waveform, n_mels, window):
+def log_mel_by_hand(waveform, n_mels, window, hop):
     """One utterance, in NumPy and double precision, frame by frame."""
     n = np.arange(400)
     a = {"hamming": 0.54, "hann": 0.5}[window]
     taper = np.zeros(512)
     taper[56:456] = a - (1 - a) * np.cos(2 * np.pi * n / 400)  # periodic, centred
     padded = np.pad(waveform, 256, mode="reflect")
-    starts = range(0, len(waveform) + 1, 160)
+    starts = range(0, len(waveform) + 1, hop)
     power = np.array([np.abs(np.fft.rfft(taper * padded[s : s + 512])) ** 2 for s in starts])
 
     def hertz(mel):
@@ -34,12 +34,14 @@ def log_mel_by_hand(waveform, n_mels, window):
     return centred / np.sqrt((centred**2).mean(1, keepdims=True) + 1e-5)
 
 
-@pytest.mark.parametrize(("n_mels", "window"), [(40, "hamming"), (80, "hann")])
-def test_equals_the_computation_by_hand(n_mels, window):
+@pytest.mark.parametrize(
+    ("n_mels", "window", "hop"), [(40, "hamming", 160), (80, "hann", 160), (40, "hamming", 320)]
+)
+def test_equals_the_computation_by_hand(n_mels, window, hop):
     waveform = 0.1 * torch.randn(2, 4_000, generator=torch.Generator().manual_seed(0))
-    features = LogMel(n_mels, window)(waveform)
+    features = LogMel(n_mels, window, hop)(waveform)
     for row, utterance in zip(features, waveform.double().numpy(), strict=True):
-        expected = log_mel_by_hand(utterance, n_mels, window)
+        expected = log_mel_by_hand(utterance, n_mels, window, hop)
         np.testing.assert_allclose(row.numpy(), expected, atol=2e-3)
 
 
