@@ -54,7 +54,7 @@ test: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --nbval-lax --nbval-current-env \
 	    --nbval-cell-timeout 900 --nbval-sanitize-with tests/nbval.cfg \
-	    ssps_lib book/ssps_book tests $(wildcard book/*.ipynb) $(ARGS)
+	    ssps_lib book tests $(ARGS)
 
 # On an idle machine; faiss-cpu and torchmetrics are compared with where they are installed.
 bench: $(VENV)/.installed-test

@@ -1,6 +1,5 @@
 """The pages of the API reference: no module forgotten, none invented, and a drawing up to date."""
 
-import doctest
 import importlib.util
 import re
 
@@ -135,12 +134,6 @@ def test_entries_lead_to_the_chapters_that_use_them(build):
     assert 'href="../03_ssl.html"' in entry
     pages = (build.html / "api" / "ssps_book.html").read_text()
     assert re.search(r'href="../01_introduction.html"><span class="doc">[Cc]hapter 1<', pages)
-
-
-@pytest.mark.parametrize("name", ["cross_references", "launch_buttons"])
-def test_examples_of_the_extensions(name):
-    assert doctest.testmod(script(name)).attempted > 0
-    assert doctest.testmod(script(name)).failed == 0
 
 
 def test_uses_are_read_through_aliases_and_packages():

@@ -1,6 +1,5 @@
 """A chapter executed again and the stored one: two pages that build together and differ."""
 
-import doctest
 import subprocess
 import sys
 from pathlib import Path
@@ -114,8 +113,3 @@ def test_every_chapter_can_be_placed_beside_itself(path, tmp_path):
     assert beside.labels(new) == beside.labels(nbformat.read(path, as_version=4))
     assert beside.labels(old) == {f"{name}-stored" for name in beside.labels(new)}
     assert [c.get("outputs") for c in old.cells] == [c.get("outputs") for c in new.cells]
-
-
-def test_examples():
-    results = doctest.testmod(beside)
-    assert results.attempted > 0 and results.failed == 0
