@@ -8,8 +8,7 @@ import pytest
 from ssps_lib import encoders, frameworks, positives, recipes
 from ssps_lib.corpora import simulated
 from ssps_lib.recipes import PRESETS, recipe
-from ssps_lib.training import RunConfig
-from ssps_lib.training.loop import learning_rate
+from ssps_lib.training import RunConfig, learning_rate
 
 CONTINUED = ("ssl-continued", "supervised", "ssps-nn", "ssps-clustering", "ssps-clustering-c")
 

@@ -17,7 +17,7 @@ from accelerate.state import AcceleratorState
 from ssps_lib import files, scorer
 from ssps_lib.encoders.checkpoints import load_encoder, save_encoder
 from ssps_lib.training import launch, loop, record, state, tracking
-from ssps_lib.training.build import Parts, build, check, open_splits
+from ssps_lib.training.build import Parts, check, open_splits
 from ssps_lib.training.config import RunConfig, with_seed
 
 
@@ -252,8 +252,7 @@ def train(config: RunConfig, processes: int = 1) -> None:
                 "checkpoint: train it first"
             )
     with repeatable():
-        parts = build(config, run_folder(config), processes)
-        state.restore(parts, parent)
+        parts = state.begin(config, run_folder(config), parent, processes)
         loop.train(parts)
         if parts.accelerator.is_main_process:
             finish(parts, time.perf_counter() - started)

@@ -21,12 +21,24 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ssps_lib.distributed import gather, rank, world_size
-from ssps_lib.training.build import Parts
+from ssps_lib.training.build import Parts, build
+from ssps_lib.training.config import RunConfig
 
 FORMAT = 2
 READABLE = (1, FORMAT)  # 1 had no checksums
 
 Tensors = dict[str, Tensor]
+
+
+def begin(config: RunConfig, folder: Path, parent: Path | None = None, processes: int = 1) -> Parts:
+    """The parts of a run as the checkpoint in its folder has them, else as its parent's has them.
+
+    Raises:
+        ValueError: what `build` and `restore` refuse.
+    """
+    run = build(config, folder, processes)
+    restore(run, parent)
+    return run
 
 
 def save(run: Parts) -> None:
