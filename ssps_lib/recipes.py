@@ -6,7 +6,6 @@ the size of a laptop, `smoke` keeps only its mechanisms, for tests.
 
 from typing import Any
 
-from ssps_lib.corpora import simulated
 from ssps_lib.training.config import RunConfig
 
 PRESETS = ("smoke", "mini", "paper")
@@ -29,7 +28,7 @@ ENCODERS: dict[str, dict[str, dict]] = {
 COMMON: dict[str, dict[str, Any]] = {
     "paper": {
         "epochs": 100, "batch_size": 256, "learning_rate": 1e-3, "decay": 0.95, "decay_every": 5,
-        "crop": 2.0, "reference_crop": 4.0, "augmentation": "reverb+noise",
+        "crop": 2.0, "reference_crop": 4.0, "augmentation": "reverb+noise", "noises": "bank",
     },
     "mini": {
         "corpus_options": {"speakers": 256, "recordings": 12, "utterances": 2, "channel": 1.4},
@@ -110,11 +109,6 @@ FRAMEWORK: dict[str, dict[str, dict[str, Any]]] = {
 EXTRA_EPOCHS = {"smoke": 1, "mini": 8, "paper": 20}
 SEARCH_EPOCHS = 10
 
-# Frameworks to which SSPS comes too soon, and two ways to a better start (`better_starts`): SSL
-# that lasts so many times as long, and a corpus whose channel is so many times as strong.
-PATIENCE = {"vicreg": 2}
-WEAKER = {"swav": (0.5, 0.25), "vicreg": (0.5,), "dino": (0.5,)}
-
 # K and M by size: about four clusters for each speaker, and one neighbour.
 CLUSTERS = {"smoke": 48, "mini": 1024, "paper": 25_000}
 NEAREST = {"smoke": 3, "mini": 5, "paper": 50}
@@ -192,57 +186,6 @@ def recipe(
         "start_from": ssl,
     }
     return ssl.with_(**{**continued, **{k: v for k, v in changes.items() if k in late}})
-
-
-def longer(framework: str, preset: str, times: int) -> dict[str, Any]:
-    """Changes to a `recipe` whose SSL training lasts `times` as long before SSPS starts.
-
-    The learning rate falls as far over these epochs as it did over the recipe's (chapter 13); a
-    cosine, which spans the continuation too, falls farther.
-
-    Raises:
-        ValueError: an unknown framework or preset; `times` that is no whole number above 0.
-
-    >>> longer("vicreg", "mini", 2)
-    {'epochs': 24, 'decay': 0.9592}
-    """
-    _check("preset", preset, PRESETS)
-    _check("framework", framework, FRAMEWORKS)
-    if not isinstance(times, int) or times < 1:
-        raise ValueError(f"SSL is to last {times!r} times as long, expected a whole number above 0")
-    base = {**COMMON[preset], **FRAMEWORK[preset].get(framework, {})}
-    return {"epochs": times * base["epochs"], "decay": round(base["decay"] ** (1 / times), 4)}
-
-
-def weaker_channel(preset: str, times: float = 0.5) -> dict[str, Any]:
-    """Changes to a `recipe`: the channel of its simulated corpus `times` as strong (chapter 13).
-
-    Raises:
-        ValueError: an unknown preset; negative `times`.
-
-    >>> weaker_channel("mini")["corpus_options"]["channel"]
-    0.7
-    """
-    _check("preset", preset, PRESETS)
-    if not times >= 0:
-        raise ValueError(f"the channel is to be {times!r} times as strong, expected 0 or more")
-    options = COMMON[preset].get("corpus_options", {})
-    whole = options.get("channel", simulated.Size.channel)
-    return {"corpus_options": {**options, "channel": times * whole}}
-
-
-def better_starts(preset: str) -> list[tuple[str, str, dict[str, Any]]]:
-    """The recipes from whose SSL training SSPS starts better: framework, label, changes.
-
-    >>> better_starts("mini")[0]
-    ('vicreg', '2 x SSL', {'epochs': 24, 'decay': 0.9592})
-    """
-    patient = [(name, f"{n} x SSL", longer(name, preset, n)) for name, n in PATIENCE.items()]
-    return patient + [
-        (name, f"channel x {times}", weaker_channel(preset, times))
-        for name, strengths in WEAKER.items()
-        for times in strengths
-    ]
 
 
 def _extra_epochs(preset: str, encoder: str) -> int:
