@@ -113,6 +113,8 @@ SEARCH_EPOCHS = 10
 CLUSTERS = {"smoke": 48, "mini": 1024, "paper": 25_000}
 NEAREST = {"smoke": 3, "mini": 5, "paper": 50}
 
+LATE = ("clusters", "window", "candidates", "positive_queue")  # no matter of the SSL training
+
 
 def recipe(
     framework: str = "simclr",
@@ -143,57 +145,35 @@ def recipe(
         ValueError: an unknown framework, positives, encoder, preset or field; positives that do not
             fit the framework (see `RunConfig`).
     """
-    _check("preset", preset, PRESETS)
-    _check("framework", framework, FRAMEWORKS)
-    _check("positives", positives, (*POSITIVES, "ssl-continued"))
-    _check("encoder", encoder, tuple(ENCODERS[preset]))
-    unknown = set(changes) - set(RunConfig.__dataclass_fields__)
-    if unknown:
-        raise ValueError(f"a run has no option '{sorted(unknown)[0]}': check the spelling")
-    late = {"clusters", "window", "candidates", "positive_queue"}
-    if positives != "ssl":
-        late.add("augmentation")
-    early = {key: value for key, value in changes.items() if key not in late}
-    base = {
-        **COMMON[preset],
-        **FRAMEWORK[preset].get(framework, {}),
-        "framework": framework,
-        "encoder": encoder,
-        "encoder_options": ENCODERS[preset][encoder],
-    }
-    if early.get("corpus", "simulated") != "simulated":
+    check("preset", preset, PRESETS)
+    check("framework", framework, FRAMEWORKS)
+    check("positives", positives, (*POSITIVES, "ssl-continued"))
+    check("encoder", encoder, tuple(ENCODERS[preset]))
+    late = LATE if positives == "ssl" else (*LATE, "augmentation")
+    base = {**COMMON[preset], **FRAMEWORK[preset].get(framework, {})}
+    if changes.get("corpus", "simulated") != "simulated":
         base.pop("corpus_options", None)  # proportions of the simulated corpus
-    options = early.get("framework_options", {})
-    if not isinstance(options, dict):
-        raise ValueError(
-            f"framework_options is {options!r}, a dictionary of options by name is needed, such as "
-            '{"temperature": 0.1}'
-        )
-    merged = {**base, **early}
-    merged["framework_options"] = {
-        **base.get("framework_options", {}), **options,
-    }  # fmt: skip
-    ssl = RunConfig(**merged)
-    extra = _extra_epochs(preset, encoder)
+    options = changes.get("framework_options", {})
+    if isinstance(options, dict):  # anything else `RunConfig` refuses
+        options = {**base.get("framework_options", {}), **options}
+    names = {"framework": framework, "encoder": encoder}
+    own = {"encoder_options": ENCODERS[preset][encoder]} | {
+        name: value for name, value in changes.items() if name not in late
+    }
+    ssl = RunConfig(**{**base, **names, **own, "framework_options": options})
+    search = preset == "paper" and encoder == "fast_resnet34"
+    extra = SEARCH_EPOCHS if search else EXTRA_EPOCHS[preset]
     if ssl.schedule == "cosine" and ssl.schedule_epochs is None:
         ssl = ssl.with_(schedule_epochs=ssl.epochs + extra)
     if positives == "ssl":
         return ssl
-    continued = {
-        **_positives(positives, preset, changes),
-        "positives": "ssl" if positives == "ssl-continued" else positives,
-        "epochs": extra,
-        "start_from": ssl,
-    }
-    return ssl.with_(**{**continued, **{k: v for k, v in changes.items() if k in late}})
+    kind = "ssl" if positives == "ssl-continued" else positives
+    chosen = _clusters(positives, preset, changes)
+    chosen |= {name: changes[name] for name in late if name in changes}
+    return ssl.with_(positives=kind, epochs=extra, start_from=ssl, **chosen)
 
 
-def _extra_epochs(preset: str, encoder: str) -> int:
-    search = preset == "paper" and encoder == "fast_resnet34"
-    return SEARCH_EPOCHS if search else EXTRA_EPOCHS[preset]
-
-
-def _positives(positives: str, preset: str, changes: dict) -> dict:
+def _clusters(positives: str, preset: str, changes: dict) -> dict:
     """K, M and |Q'|: N for SSPS-NN, K for SSPS-Clustering (IV-D); N where N is small."""
     if positives == "ssps-nn":
         return {"window": NEAREST[preset]}
@@ -204,6 +184,7 @@ def _positives(positives: str, preset: str, changes: dict) -> dict:
     return {"clusters": clusters, "window": 1, **queue}
 
 
-def _check(what: str, value: str, known: tuple[str, ...]) -> None:
+def check(what: str, value: str, known: tuple[str, ...]) -> None:
+    """ValueError for a name that is not one of those known."""
     if value not in known:
         raise ValueError(f"{what} '{value}' is unknown; choose one of {', '.join(known)}")
