@@ -34,7 +34,7 @@ class Planned:
     @property
     def state(self) -> str:
         """How far it is: "record", "finished" (not exported), "epoch 3 of 12" or "missing"."""
-        if (records.folder() / f"{self.config.name}.json").exists():
+        if (records.folder() / f"{training.run_name(self.config)}.json").exists():
             return "record"
         if is_complete(self.config):
             return "finished"

@@ -20,11 +20,20 @@ CASES = {
     "positives": (lambda: tiny(positives="knn"), "Unknown positives 'knn': expected one of ssl"),
     "encoder": (lambda: tiny(encoder="vgg"), "encoder is 'vgg', expected one of"),
     "field": (lambda: recipe(preset="smoke", epoch=3), "no option 'epoch': check the spelling"),
-    "augmentation": (lambda: tiny(augmentation="echo"), "augmentation is 'echo', expected 'none', 'reverb"),
+    "augmentation": (
+        lambda: tiny(augmentation="echo"),
+        "augmentation is 'echo', expected 'none', 'reverb",
+    ),
     "optimizer": (lambda: tiny(optimizer="lamb"), "optimizer is 'lamb', expected 'adam' or 'sgd'"),
-    "schedule": (lambda: tiny(schedule="linear"), "schedule is 'linear', expected 'step' or 'cosine'"),
+    "schedule": (
+        lambda: tiny(schedule="linear"),
+        "schedule is 'linear', expected 'step' or 'cosine'",
+    ),
     "precision": (lambda: tiny(precision="fp8"), "precision is 'fp8', expected 'no' or 'bf16'"),
-    "candidates": (lambda: tiny(candidates="all"), "candidates is 'all', expected 'queue' or 'cluster'"),
+    "candidates": (
+        lambda: tiny(candidates="all"),
+        "candidates is 'all', expected 'queue' or 'cluster'",
+    ),
     "framework option": (
         lambda: tiny(framework_options={"tau": 1.0}),
         "'simclr' has no option 'tau'; known are temperature",
@@ -49,7 +58,10 @@ CASES = {
         lambda: tiny(**SSPS | {"window": 5}),
         "window M = 5 is not below the number of clusters K = 5",
     ),
-    "negative M": (lambda: tiny(**SSPS | {"window": -1}), "window is -1, expected greater than or equal to 0"),
+    "negative M": (
+        lambda: tiny(**SSPS | {"window": -1}),
+        "window is -1, expected greater than or equal to 0",
+    ),
     "M above N": (
         lambda: tiny(positives="ssps-nn", window=32),
         "M is 32 neighbours but .* has 32 training utterances: lower M",
@@ -58,7 +70,10 @@ CASES = {
         lambda: tiny(**SSPS | {"positive_queue": 33}),
         "positive_queue is 33 but .* has 32 training utterances: lower it",
     ),
-    "batch of one": (lambda: tiny(batch_size=1), "batch_size is 1, expected greater than or equal to 2"),
+    "batch of one": (
+        lambda: tiny(batch_size=1),
+        "batch_size is 1, expected greater than or equal to 2",
+    ),
     "batch above N": (
         lambda: tiny(batch_size=33),
         "batch_size is 33 but .* has 32 training utterances: choose a smaller batch",
@@ -69,7 +84,10 @@ CASES = {
         "crop is 1.5 s.* the longest utterance or noise has 1.0 s: choose a shorter crop",
     ),
     "short crop": (lambda: tiny(crop=0.01), "waveform has 160 samples, expected more than"),
-    "learning rate": (lambda: tiny(learning_rate=-1.0), "learning_rate is -1.0, expected greater than 0"),
+    "learning rate": (
+        lambda: tiny(learning_rate=-1.0),
+        "learning_rate is -1.0, expected greater than 0",
+    ),
     "no epochs": (lambda: tiny(epochs=0), "epochs is 0, expected greater than 0"),
     "averaging": (lambda: tiny(average_last=0), "average_last is 0, expected greater than 0"),
     "temperature": (lambda: tiny(framework_options={"temperature": 0.0}), "temperature is 0.0"),

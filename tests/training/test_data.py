@@ -143,7 +143,9 @@ def test_each_process_has_its_share_of_the_frames(corpus, monkeypatch):
     data = data_of(corpus, "reverb+noise", batch_size=4)
     (whole,) = data.batches(2)
     for rank in (0, 1):
-        monkeypatch.setattr(room, "own_share", lambda n, r=rank: slice(r * n // 2, (r + 1) * n // 2))
+        monkeypatch.setattr(
+            room, "own_share", lambda n, r=rank: slice(r * n // 2, (r + 1) * n // 2)
+        )
         (own,) = data.batches(2)
         rows = slice(2 * rank, 2 * rank + 2)
         assert torch.equal(own.index, whole.index) and torch.equal(own.own, whole.index[rows])

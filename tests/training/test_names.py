@@ -82,7 +82,7 @@ def test_a_record_stands_in_for_a_run_whose_corpus_is_not_here(own_home, tmp_pat
 def test_the_noise_bank_is_part_of_the_name_and_never_taken_unasked(own_home, tmp_path):
     made = on(speech(tmp_path / "A" / "wav", 8, 0), augmentation="reverb+noise")
     asked = made.with_(noises="bank")
-    with pytest.raises(ValueError, match="noises is 'bank' but the corpus .* without MUSAN"):
+    with pytest.raises(ValueError, match=r"noises is 'bank' but the corpus .* without MUSAN"):
         training.run(asked)
     splits = open_splits(made)
     (packed,) = (own_home / "corpora").glob("wav-*")
