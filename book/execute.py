@@ -192,8 +192,15 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--processes", type=int, help="data-parallel training processes")
     add("--seed", type=int, help="seed of every draw")
     add("--chapters", nargs="+", default=[], metavar="NAME", help="starts of file names, as 04")
-    add("-p", dest="parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
-        help="any parameter of a chapter (papermill --help-notebook book/<chapter> lists them)")
+    add(
+        "-p",
+        dest="parameter",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="any parameter of a chapter (papermill --help-notebook book/<chapter> lists them)",
+    )
     add("--output", type=Path, metavar="DIR", help="execute a copy of the book in this folder")
     add("--verbose", action="store_true", help="show papermill's log")
     return parser.parse_args(arguments)

@@ -15,10 +15,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ssps_book import grid, records
+from ssps_book import grid, records, starts
 from ssps_lib import recipes, training
-from ssps_lib.training import RunConfig
-from ssps_lib.training.run import is_complete
+from ssps_lib.training import RunConfig, is_complete
 
 BOOK = ("ssl", "ssps-clustering", "ssps-nn", "ssl-continued", "supervised")  # chapters 3 to 5
 PLAIN = ("ssps-clustering", "ssl-continued")  # without augmentation: chapter 5, Table V
@@ -35,7 +34,7 @@ class Planned:
     @property
     def state(self) -> str:
         """How far it is: "record", "finished" (not exported), "epoch 3 of 12" or "missing"."""
-        if (records.folder() / f"{self.config.name}.json").exists():
+        if (records.folder() / f"{training.run_name(self.config)}.json").exists():
             return "record"
         if is_complete(self.config):
             return "finished"
@@ -73,7 +72,7 @@ def _configs(preset: str, seed: int, wide: bool) -> Iterator[tuple[str, RunConfi
         for name in BOOK:
             if name != "ssps-nn":
                 yield f"{framework}, {name}", made(framework, name)
-    for framework, label, changes in recipes.better_starts(preset):  # chapter 13
+    for framework, label, changes in starts.better_starts(preset):  # chapter 13
         for name in ("ssl", "ssps-clustering", "ssl-continued"):
             yield f"{framework}, {name}, {label}", made(framework, name, **changes)
     cells = [(framework, grid.SPEAKERS) for framework in WIDE]  # Table III

@@ -6,7 +6,6 @@ the size of a laptop, `smoke` keeps only its mechanisms, for tests.
 
 from typing import Any
 
-from ssps_lib.corpora import simulated
 from ssps_lib.training.config import RunConfig
 
 PRESETS = ("smoke", "mini", "paper")
@@ -29,7 +28,7 @@ ENCODERS: dict[str, dict[str, dict]] = {
 COMMON: dict[str, dict[str, Any]] = {
     "paper": {
         "epochs": 100, "batch_size": 256, "learning_rate": 1e-3, "decay": 0.95, "decay_every": 5,
-        "crop": 2.0, "reference_crop": 4.0, "augmentation": "reverb+noise",
+        "crop": 2.0, "reference_crop": 4.0, "augmentation": "reverb+noise", "noises": "bank",
     },
     "mini": {
         "corpus_options": {"speakers": 256, "recordings": 12, "utterances": 2, "channel": 1.4},
@@ -110,14 +109,11 @@ FRAMEWORK: dict[str, dict[str, dict[str, Any]]] = {
 EXTRA_EPOCHS = {"smoke": 1, "mini": 8, "paper": 20}
 SEARCH_EPOCHS = 10
 
-# Frameworks to which SSPS comes too soon, and two ways to a better start (`better_starts`): SSL
-# that lasts so many times as long, and a corpus whose channel is so many times as strong.
-PATIENCE = {"vicreg": 2}
-WEAKER = {"swav": (0.5, 0.25), "vicreg": (0.5,), "dino": (0.5,)}
-
 # K and M by size: about four clusters for each speaker, and one neighbour.
 CLUSTERS = {"smoke": 48, "mini": 1024, "paper": 25_000}
 NEAREST = {"smoke": 3, "mini": 5, "paper": 50}
+
+LATE = ("clusters", "window", "candidates", "positive_queue")  # no matter of the SSL training
 
 
 def recipe(
@@ -149,108 +145,35 @@ def recipe(
         ValueError: an unknown framework, positives, encoder, preset or field; positives that do not
             fit the framework (see `RunConfig`).
     """
-    _check("preset", preset, PRESETS)
-    _check("framework", framework, FRAMEWORKS)
-    _check("positives", positives, (*POSITIVES, "ssl-continued"))
-    _check("encoder", encoder, tuple(ENCODERS[preset]))
-    unknown = set(changes) - set(RunConfig.__dataclass_fields__)
-    if unknown:
-        raise ValueError(f"a run has no option '{sorted(unknown)[0]}': check the spelling")
-    late = {"clusters", "window", "candidates", "positive_queue"}
-    if positives != "ssl":
-        late.add("augmentation")
-    early = {key: value for key, value in changes.items() if key not in late}
-    base = {
-        **COMMON[preset],
-        **FRAMEWORK[preset].get(framework, {}),
-        "framework": framework,
-        "encoder": encoder,
-        "encoder_options": ENCODERS[preset][encoder],
-    }
-    if early.get("corpus", "simulated") != "simulated":
+    check("preset", preset, PRESETS)
+    check("framework", framework, FRAMEWORKS)
+    check("positives", positives, (*POSITIVES, "ssl-continued"))
+    check("encoder", encoder, tuple(ENCODERS[preset]))
+    late = LATE if positives == "ssl" else (*LATE, "augmentation")
+    base = {**COMMON[preset], **FRAMEWORK[preset].get(framework, {})}
+    if changes.get("corpus", "simulated") != "simulated":
         base.pop("corpus_options", None)  # proportions of the simulated corpus
-    options = early.get("framework_options", {})
-    if not isinstance(options, dict):
-        raise ValueError(
-            f"framework_options is {options!r}, a dictionary of options by name is needed, such as "
-            '{"temperature": 0.1}'
-        )
-    merged = {**base, **early}
-    merged["framework_options"] = {
-        **base.get("framework_options", {}), **options,
-    }  # fmt: skip
-    ssl = RunConfig(**merged)
-    extra = _extra_epochs(preset, encoder)
+    options = changes.get("framework_options", {})
+    if isinstance(options, dict):  # anything else `RunConfig` refuses
+        options = {**base.get("framework_options", {}), **options}
+    names = {"framework": framework, "encoder": encoder}
+    own = {"encoder_options": ENCODERS[preset][encoder]} | {
+        name: value for name, value in changes.items() if name not in late
+    }
+    ssl = RunConfig(**{**base, **names, **own, "framework_options": options})
+    search = preset == "paper" and encoder == "fast_resnet34"
+    extra = SEARCH_EPOCHS if search else EXTRA_EPOCHS[preset]
     if ssl.schedule == "cosine" and ssl.schedule_epochs is None:
         ssl = ssl.with_(schedule_epochs=ssl.epochs + extra)
     if positives == "ssl":
         return ssl
-    continued = {
-        **_positives(positives, preset, changes),
-        "positives": "ssl" if positives == "ssl-continued" else positives,
-        "epochs": extra,
-        "start_from": ssl,
-    }
-    return ssl.with_(**{**continued, **{k: v for k, v in changes.items() if k in late}})
+    kind = "ssl" if positives == "ssl-continued" else positives
+    chosen = _clusters(positives, preset, changes)
+    chosen |= {name: changes[name] for name in late if name in changes}
+    return ssl.with_(positives=kind, epochs=extra, start_from=ssl, **chosen)
 
 
-def longer(framework: str, preset: str, times: int) -> dict[str, Any]:
-    """Changes to a `recipe` whose SSL training lasts `times` as long before SSPS starts.
-
-    The learning rate falls as far over these epochs as it did over the recipe's (chapter 13); a
-    cosine, which spans the continuation too, falls farther.
-
-    Raises:
-        ValueError: an unknown framework or preset; `times` that is no whole number above 0.
-
-    >>> longer("vicreg", "mini", 2)
-    {'epochs': 24, 'decay': 0.9592}
-    """
-    _check("preset", preset, PRESETS)
-    _check("framework", framework, FRAMEWORKS)
-    if not isinstance(times, int) or times < 1:
-        raise ValueError(f"SSL is to last {times!r} times as long, expected a whole number above 0")
-    base = {**COMMON[preset], **FRAMEWORK[preset].get(framework, {})}
-    return {"epochs": times * base["epochs"], "decay": round(base["decay"] ** (1 / times), 4)}
-
-
-def weaker_channel(preset: str, times: float = 0.5) -> dict[str, Any]:
-    """Changes to a `recipe`: the channel of its simulated corpus `times` as strong (chapter 13).
-
-    Raises:
-        ValueError: an unknown preset; negative `times`.
-
-    >>> weaker_channel("mini")["corpus_options"]["channel"]
-    0.7
-    """
-    _check("preset", preset, PRESETS)
-    if not times >= 0:
-        raise ValueError(f"the channel is to be {times!r} times as strong, expected 0 or more")
-    options = COMMON[preset].get("corpus_options", {})
-    whole = options.get("channel", simulated.Size.channel)
-    return {"corpus_options": {**options, "channel": times * whole}}
-
-
-def better_starts(preset: str) -> list[tuple[str, str, dict[str, Any]]]:
-    """The recipes from whose SSL training SSPS starts better: framework, label, changes.
-
-    >>> better_starts("mini")[0]
-    ('vicreg', '2 x SSL', {'epochs': 24, 'decay': 0.9592})
-    """
-    patient = [(name, f"{n} x SSL", longer(name, preset, n)) for name, n in PATIENCE.items()]
-    return patient + [
-        (name, f"channel x {times}", weaker_channel(preset, times))
-        for name, strengths in WEAKER.items()
-        for times in strengths
-    ]
-
-
-def _extra_epochs(preset: str, encoder: str) -> int:
-    search = preset == "paper" and encoder == "fast_resnet34"
-    return SEARCH_EPOCHS if search else EXTRA_EPOCHS[preset]
-
-
-def _positives(positives: str, preset: str, changes: dict) -> dict:
+def _clusters(positives: str, preset: str, changes: dict) -> dict:
     """K, M and |Q'|: N for SSPS-NN, K for SSPS-Clustering (IV-D); N where N is small."""
     if positives == "ssps-nn":
         return {"window": NEAREST[preset]}
@@ -261,6 +184,7 @@ def _positives(positives: str, preset: str, changes: dict) -> dict:
     return {"clusters": clusters, "window": 1, **queue}
 
 
-def _check(what: str, value: str, known: tuple[str, ...]) -> None:
+def check(what: str, value: str, known: tuple[str, ...]) -> None:
+    """ValueError for a name that is not one of those known."""
     if value not in known:
         raise ValueError(f"{what} '{value}' is unknown; choose one of {', '.join(known)}")

@@ -32,11 +32,13 @@ def test_observer_counts_like_a_loop_over_batches():
                 sampled += 1
                 same_speaker += speakers[i] == speakers[p]
                 same_recording += recordings[i] == recordings[p]
-    assert observer.result() == pytest.approx({
-        "coverage": sampled / seen,
-        "speaker_accuracy": same_speaker / sampled,
-        "recording_accuracy": same_recording / sampled,
-    })
+    assert observer.result() == pytest.approx(
+        {
+            "coverage": sampled / seen,
+            "speaker_accuracy": same_speaker / sampled,
+            "recording_accuracy": same_recording / sampled,
+        }
+    )
 
 
 def test_observer_sums_over_processes_before_it_divides(monkeypatch):

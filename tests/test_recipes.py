@@ -1,15 +1,12 @@
 """Recipes: the paper's schedule, what continues what, and what a change concerns."""
 
 import itertools
-from dataclasses import replace
 
 import pytest
 
 from ssps_lib import encoders, frameworks, positives, recipes
-from ssps_lib.corpora import simulated
 from ssps_lib.recipes import PRESETS, recipe
 from ssps_lib.training import RunConfig
-from ssps_lib.training.loop import learning_rate
 
 CONTINUED = ("ssl-continued", "supervised", "ssps-nn", "ssps-clustering", "ssps-clustering-c")
 
@@ -123,44 +120,7 @@ def test_small_corpora_suit_their_batch_and_clusters(preset):
         assert corpus["speakers"] >= 8 * run.batch_size
 
 
-@pytest.mark.parametrize("preset", ["mini", "paper"])
-def test_a_longer_ssl_lets_the_rate_fall_as_far(preset):
-    usual, slow = (
-        recipe("vicreg", preset=preset, **changes)
-        for changes in ({}, recipes.longer("vicreg", preset, 3))
-    )
-    assert slow.epochs == 3 * usual.epochs
-    ends = [learning_rate(config, config.epochs) for config in (usual, slow)]
-    assert ends[1] == pytest.approx(ends[0], rel=0.01)
-
-
-def test_a_weaker_channel_changes_nothing_else_of_the_corpus():
-    strong, weak = (
-        simulated.Size(**recipe(preset="smoke", **changes).corpus_options)
-        for changes in ({}, recipes.weaker_channel("smoke", 0.25))
-    )
-    assert weak == replace(strong, channel=0.25 * strong.channel)
-
-
-@pytest.mark.parametrize(
-    ("call", "told"),
-    [
-        (lambda: recipes.longer("simclr", "tiny", 2), "preset 'tiny' is unknown"),
-        (lambda: recipes.longer("siamese", "mini", 2), "framework 'siamese' is unknown"),
-        (lambda: recipes.longer("simclr", "mini", 0), "0 times as long, expected a whole"),
-        (lambda: recipes.longer("simclr", "mini", 1.5), "1.5 times as long, expected a whole"),
-        (lambda: recipes.weaker_channel("tiny"), "preset 'tiny' is unknown"),
-        (lambda: recipes.weaker_channel("mini", -1), "-1 times as strong, expected 0 or more"),
-    ],
-)
-def test_no_better_start_from_bad_input(call, told):
-    with pytest.raises(ValueError, match=told):
-        call()
-
-
-@pytest.mark.parametrize("preset", recipes.PRESETS)
-def test_better_starts_are_runs_of_their_own(preset):
-    for framework, _, changes in recipes.better_starts(preset):
-        changed = recipes.recipe(framework, "ssps-clustering", preset=preset, **changes)
-        usual = recipes.recipe(framework, "ssps-clustering", preset=preset)
-        assert changed.start_from.hash != usual.start_from.hash
+def test_only_the_published_size_asks_for_recorded_noises():
+    for preset in PRESETS:
+        run = recipe(positives="ssps-clustering", preset=preset)
+        assert run.noises == run.start_from.noises == ("bank" if preset == "paper" else "made")

@@ -8,8 +8,7 @@ from torch import nn
 from ssps_book.paper import reading
 from ssps_lib import encoders, frameworks
 from ssps_lib.recipes import COMMON, ENCODERS, FRAMEWORKS, recipe
-from ssps_lib.training.config import RunConfig, from_dict
-from ssps_lib.training.loop import learning_rate
+from ssps_lib.training import RunConfig, from_dict, learning_rate
 
 DIM = reading("representation dimension")
 SMALL = [("mini", name) for name in FRAMEWORKS] + [("smoke", name) for name in FRAMEWORKS]

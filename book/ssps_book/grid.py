@@ -20,8 +20,9 @@ from ssps_book import paper, records
 from ssps_lib import recipes
 from ssps_lib.analysis import PositiveObserver
 from ssps_lib.positives import Clustering, NearestNeighbors, PositiveSampler
-from ssps_lib.training import RunConfig, checkpoints, record, run_folder
-from ssps_lib.training.loop import Trainer
+from ssps_lib.training import RunConfig, loop, record, run_folder, state
+from ssps_lib.training.build import Parts
+from ssps_lib.training.ssps import SSPS
 
 Key = tuple[str, int | None, int]  # positives, K, M
 WINDOWS = (0, 1, 2, 3, 5)  # M of SSPS-Clustering, as in Table II
@@ -113,7 +114,7 @@ def measure(
         FileNotFoundError: the weights of `ssl` are not on this machine.
         ValueError: K above the number of utterances.
     """
-    parent = checkpoints.find(run_folder(ssl) / "checkpoint")
+    parent = state.find(run_folder(ssl) / "checkpoint")
     if parent is None:
         raise FileNotFoundError(
             f"the weights of run {ssl.name} are not on this machine: train it first with "
@@ -123,11 +124,13 @@ def measure(
     widest = {"positives": "ssps-clustering", "clusters": max(clusters), "window": 0}
     with tempfile.TemporaryDirectory() as folder:
         config = ssl.with_(**widest, epochs=1, start_from=ssl)
-        trainer = Trainer(config, Path(folder), parent)
-        trainer.fill_queues()
-    samplers = {**_clusterings(trainer, clusters, windows), **_neighbours(trainer, nearest)}
+        parts = state.begin(config, Path(folder), parent)
+        loop.fill(parts)
+    seed = config.seed + parts.position.epoch
+    samplers = {**_clusterings(parts.ssps, seed, clusters, windows)}
+    samplers |= _neighbours(parts.ssps, nearest)
     rows = [
-        dict(zip(("positives", "k", "m"), key, strict=True)) | accuracies(trainer, sampler)
+        dict(zip(("positives", "k", "m"), key, strict=True)) | accuracies(parts, sampler)
         for key, sampler in samplers.items()
     ]
     return {
@@ -135,35 +138,33 @@ def measure(
         "name": _name(ssl),
         "note": "K and M when SSPS starts, nothing trained",
         "start_from": ssl.to_dict(),
-        "machine": record.machine(trainer.device, 1),
+        "machine": record.machine(parts.device, 1),
         "seconds": round(time.perf_counter() - started, 1),
         "versions": record.versions(),
         "rows": rows,
     }
 
 
-def accuracies(trainer: Trainer, sampler: PositiveSampler) -> dict[str, float]:
+def accuracies(parts: Parts, sampler: PositiveSampler) -> dict[str, float]:
     """Coverage, speaker and recording accuracy of one pass of `sampler` over all anchors."""
-    epoch, queue = trainer.epoch, trainer.positive_queue
-    index = np.concatenate(trainer.batches(epoch))
-    observer = PositiveObserver(trainer.corpus.speakers, trainer.corpus.recordings)
+    epoch, corpus, ssps = parts.position.epoch, parts.data.corpus, parts.ssps
+    observer = PositiveObserver(corpus.speakers, corpus.recordings)
+    index = np.concatenate(parts.data.order(epoch))
     for part in np.array_split(index, -(-len(index) // 4096)):
-        rows = torch.from_numpy(part).to(trainer.device)
-        uniform = trainer.feeder.choices(epoch, part).to(trainer.device)
-        observer.update(rows, sampler.sample(rows, queue, uniform))
+        rows, uniform = torch.from_numpy(part), parts.data.choices(epoch, part)
+        observer.update(rows, sampler.sample(rows, ssps.positive_queue, uniform))
     return observer.result()
 
 
 def _clusterings(
-    trainer: Trainer, clusters: Sequence[int], windows: Sequence[int]
+    ssps: SSPS, seed: int, clusters: Sequence[int], windows: Sequence[int]
 ) -> dict[Key, Clustering]:
     """Each K is clustered once, for its widest window; narrower ones see its nearest columns."""
     samplers = {}
     for k in sorted(set(clusters)):
         fitting = [m for m in windows if m < k]
         widest = Clustering(k, max(fitting))
-        generator = torch.Generator().manual_seed(trainer.config.seed + trainer.epoch)
-        widest.refresh(trainer.reference_queue, generator)
+        widest.refresh(ssps.reference_queue, torch.Generator().manual_seed(seed))
         for m in fitting:
             sampler = copy(widest)
             sampler.window = m
@@ -172,11 +173,11 @@ def _clusterings(
     return samplers
 
 
-def _neighbours(trainer: Trainer, nearest: Sequence[int]) -> dict[Key, NearestNeighbors]:
+def _neighbours(ssps: SSPS, nearest: Sequence[int]) -> dict[Key, NearestNeighbors]:
     samplers: dict[Key, NearestNeighbors]
     samplers = {("ssps-nn", None, m): NearestNeighbors(m) for m in nearest}
     for sampler in samplers.values():
-        sampler.refresh(trainer.reference_queue)
+        sampler.refresh(ssps.reference_queue)
     return samplers
 
 

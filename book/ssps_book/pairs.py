@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from ssps_book import records
-from ssps_lib.training import RunConfig, checkpoints, record, run_folder
-from ssps_lib.training.loop import Trainer
+from ssps_lib.training import RunConfig, loop, record, run_folder, state
+from ssps_lib.training.build import Parts
 
 
 def measure(config: RunConfig, anchors: int = 8, draws: int = 2) -> dict:
@@ -42,12 +42,12 @@ def measure(config: RunConfig, anchors: int = 8, draws: int = 2) -> dict:
         )
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        before = Trainer(config, Path(folder), _checkpoint(config.start_from))
-        _fill(before)
+        before = state.begin(config, Path(folder), _checkpoint(config.start_from))
+        loop.fill(before)
     _checkpoint(config)
-    after = Trainer(config, run_folder(config))
-    rng = np.random.default_rng(config.seed)
-    index = rng.choice(len(before.corpus), min(anchors, len(before.corpus)), replace=False)
+    after = state.begin(config, run_folder(config))
+    rng, corpus = np.random.default_rng(config.seed), before.data.corpus
+    index = rng.choice(len(corpus), min(anchors, len(corpus)), replace=False)
     chosen = {"before": choose(before, index, draws), "after": choose(after, index, draws)}
     return {
         "format": record.FORMAT,
@@ -58,21 +58,22 @@ def measure(config: RunConfig, anchors: int = 8, draws: int = 2) -> dict:
         "seconds": round(time.perf_counter() - began, 1),
         "versions": record.versions(),
         "anchors": [
-            key(before.corpus, i)
-            | {when: [key(before.corpus, j) for j in rows[n]] for when, rows in chosen.items()}
+            key(corpus, i)
+            | {when: [key(corpus, j) for j in rows[n]] for when, rows in chosen.items()}
             for n, i in enumerate(index)
         ],
     }
 
 
-def choose(trainer: Trainer, index: np.ndarray, draws: int) -> list[list[int]]:
+def choose(parts: Parts, index: np.ndarray, draws: int) -> list[list[int]]:
     """`draws` pseudo-positives of each anchor, fewer where its sampler finds none."""
-    generator = torch.Generator().manual_seed(trainer.config.seed + trainer.epoch)
-    trainer.sampler.refresh(trainer.reference_queue, generator)
-    rows, found = torch.from_numpy(index).to(trainer.device), []
+    generator = torch.Generator().manual_seed(parts.config.seed + parts.position.epoch)
+    sampler = parts.ssps.sampler
+    sampler.refresh(parts.ssps.reference_queue, generator)
+    rows, found = torch.from_numpy(index), []
     for _ in range(draws):
-        uniform = torch.rand(len(index), 2, generator=generator).to(trainer.device)
-        found.append(trainer.sampler.sample(rows, None, uniform).tolist())
+        uniform = torch.rand(len(index), 2, generator=generator)
+        found.append(sampler.sample(rows, None, uniform).tolist())
     return [[j for j in own if j >= 0] for own in zip(*found, strict=True)]
 
 
@@ -97,15 +98,8 @@ def load(config: RunConfig) -> dict | None:
     return records.load_values(_name(config))
 
 
-def _fill(trainer: Trainer) -> None:
-    """The reference queue as it is before the first epoch of SSPS."""
-    epoch = max(trainer.epoch - 1, 0)
-    for batch in trainer.batches(epoch):
-        trainer.reference_queue[torch.from_numpy(batch)] = trainer.reference(epoch, batch)
-
-
 def _checkpoint(config: RunConfig) -> Path:
-    found = checkpoints.find(run_folder(config) / "checkpoint")
+    found = state.find(run_folder(config) / "checkpoint")
     if found is None:
         raise FileNotFoundError(
             f"the checkpoint of run {config.name} is not on this machine: train it first with "

@@ -1,7 +1,6 @@
 """The records that lie in `book/records`: small files that stand for runs which are not here."""
 
 import json
-import math
 import os
 from pathlib import Path
 
@@ -29,10 +28,26 @@ def load(config: RunConfig) -> Run | None:
     return training.load(config, records=folder())
 
 
+LIMIT = 300_000  # bytes of a record with its arrays: they are committed
+
+
 def export(finished: Run) -> Path:
-    """Store the record of a run; returns its path without suffix."""
-    target = folder() / finished.config.name
+    """Store the record of a run; returns its path without suffix.
+
+    Raises:
+        ValueError: it is too large to be committed; nothing is stored then.
+    """
+    target = folder() / finished.name
     record.write(target, finished.record, finished.arrays)
+    written = [target.with_name(target.name + suffix) for suffix in (".json", ".npz")]
+    size = sum(file.stat().st_size for file in written)
+    if size > LIMIT:
+        for file in written:
+            file.unlink()
+        raise ValueError(
+            f"the record {target.name} has {size} bytes, {LIMIT} at most are stored: train fewer "
+            "epochs, or leave the record in the run's folder"
+        )
     return target
 
 
@@ -44,7 +59,7 @@ def save_values(name: str, values: dict) -> Path:
     target = folder() / f"{name}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
-    partial.write_text(json.dumps(_without_nan(record.rounded(values)), indent=1) + "\n")
+    partial.write_text(json.dumps(record.rounded(values), indent=1, allow_nan=False) + "\n")
     return partial.replace(target)
 
 
@@ -52,11 +67,3 @@ def load_values(name: str) -> dict | None:
     """What `save_values` stored; None if there is nothing."""
     target = folder() / f"{name}.json"
     return json.loads(target.read_text()) if target.exists() else None
-
-
-def _without_nan(value):
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

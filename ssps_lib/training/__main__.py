@@ -11,10 +11,12 @@ from pathlib import Path
 
 from accelerate import PartialState
 
-from ssps_lib.training import lock, signals
+from ssps_lib.files import RefusedError
+from ssps_lib.training import signals
+from ssps_lib.training.build import PATIENCE
 from ssps_lib.training.config import RunConfig, from_dict
-from ssps_lib.training.ranks import RefusedError, check_gpus
-from ssps_lib.training.run import is_complete, run_folder, train
+from ssps_lib.training.launch import check_gpus
+from ssps_lib.training.run import alone, check_chain, is_complete, train
 
 
 def read_config(file: Path) -> RunConfig:
@@ -53,16 +55,17 @@ def main() -> None:
 def run_all(config: RunConfig, processes: int) -> None:
     """Train a run, after those that it starts from, as far as they are not complete."""
     check_gpus(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    chain = [config]
-    while chain[-1].start_from is not None:
-        chain.append(chain[-1].start_from)
-    missing = [one for one in reversed(chain) if not is_complete(one)]  # seen alike by all ranks
+    with PartialState(timeout=PATIENCE).main_process_first():  # which packs the corpus
+        check_chain(config)
+        missing = [one for one in config.chain if not is_complete(one)]
+    PartialState().wait_for_everyone()  # nobody trains before all have seen what is missing
+    main = PartialState().is_main_process
     with ExitStack() as locks:
-        if os.environ.get("RANK", "0") == "0" and os.environ.get(signals.STARTER_LIVES) != "1":
+        if main and os.environ.get(signals.STARTER_LIVES) != "1":
             for one in missing:  # a starting process holds the locks itself
-                locks.enter_context(lock.held(run_folder(one), wait=False))
+                locks.enter_context(alone(one, wait=False))
         for one in missing:
-            if os.environ.get("RANK", "0") == "0":
+            if main:
                 print(f"training {one.name} in {processes} process(es)", flush=True)
             train(one, processes)
     PartialState().destroy_process_group()  # only now: a group cannot be formed twice

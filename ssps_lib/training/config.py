@@ -1,25 +1,82 @@
 """A run, described: every choice that changes its result, and nothing else."""
 
+import functools
 import hashlib
 import json
+import math
+import re
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
 from ssps_lib import frameworks
-from ssps_lib.training.fields import check
 
 VERSION = 1  # of the training semantics: raise it when the same config trains differently
 
 LATER = {  # fields that came later, and their defaults: runs without them keep their names
     "schedule_epochs": None, "queue_precision": "no", "kmeans_precision": "no", "compiler": "no",
+    "noises": "made",
 }  # fmt: skip
 NEEDED = {  # by the positives
     "ssps-nn": ("window",),
     "ssps-clustering": ("clusters", "window"),
     "ssps-clustering-c": ("clusters", "window"),
 }
+INHERITED = {  # from `start_from`, and why
+    "framework": "a run continues with the weights it starts from",
+    "encoder": "a run continues with the weights it starts from",
+    "optimizer": "its state goes on, which another optimiser cannot read",
+}
 
 
+def _plain(options: dict) -> dict:
+    """Options must survive JSON, which names the run and starts its processes."""
+    try:
+        json.dumps(options, allow_nan=False)
+    except (TypeError, ValueError):
+        raise ValueError("plain finite values that JSON can hold") from None
+    return options
+
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Name = Annotated[str, Field(min_length=1)]
+Options = Annotated[dict[str, Any], AfterValidator(_plain)]
+
+
+def _in_a_sentence(cls):
+    """Let the constructor of a pydantic dataclass raise a ValueError of one line."""
+    checked = cls.__init__
+
+    @functools.wraps(checked)
+    def init(self, *arguments, **options) -> None:
+        try:
+            checked(self, *arguments, **options)
+        except pydantic.ValidationError as error:
+            raise ValueError(_sentence(error.errors()[0])) from None
+
+    cls.__init__ = init
+    return cls
+
+
+def _sentence(found: Any) -> str:
+    """What pydantic found first: field, value, and what was expected."""
+    said = found.get("ctx", {}).get("error", found["msg"])
+    if not found["loc"]:
+        return str(said)
+    name = found["loc"][0]
+    if found["type"] == "unexpected_keyword_argument":
+        return f"a run has no option '{name}': check the spelling"
+    said = re.sub("^(Input|String) should (be|have) ", "", str(said))
+    where = f" (at {found['loc'][1]!r})" if len(found["loc"]) > 1 else ""
+    return f"{name}{where} is {found['input']!r}, expected {said}"
+
+
+@_in_a_sentence
+@pydantic.dataclasses.dataclass(config={"strict": True, "extra": "forbid"}, frozen=True)
 @dataclass(frozen=True)
 class RunConfig:
     """All hyper-parameters of one run (Section IV). Durations in seconds, sizes in utterances.
@@ -34,49 +91,52 @@ class RunConfig:
     """
 
     # data (IV-A, IV-B)
-    corpus: str = "simulated"  # or the path of a folder of recordings
-    corpus_options: dict = field(default_factory=dict)
-    crop: float = 2.0  # duration of a frame
-    reference_crop: float = 4.0  # duration of the reference frame (III-C1)
-    augmentation: str = "reverb+noise"  # "none", "reverb+noise" or "dino"
+    corpus: Name = "simulated"  # or the path of a folder of recordings
+    corpus_options: Options = field(default_factory=dict)
+    crop: Positive = 2.0  # duration of a frame
+    reference_crop: Positive = 4.0  # duration of the reference frame (III-C1)
+    augmentation: Literal["none", "reverb+noise", "dino"] = "reverb+noise"
+    noises: Literal["made", "bank"] = "made"  # from training speech, or packed with the corpus
     # model (II, IV-C)
-    framework: str = "simclr"
-    framework_options: dict = field(default_factory=dict)
-    encoder: str = "ecapa_tdnn"
-    encoder_options: dict = field(default_factory=dict)
+    framework: Name = "simclr"
+    framework_options: Options = field(default_factory=dict)
+    encoder: Name = "ecapa_tdnn"
+    encoder_options: Options = field(default_factory=dict)
     # positives (III, IV-D)
-    positives: str = "ssl"  # "supervised", "ssps-nn", "ssps-clustering", "ssps-clustering-c"
-    clusters: int | None = None  # K
-    window: int | None = None  # M
-    candidates: str = "queue"  # pos(i) among the queue's members of a cluster, or all: "cluster"
-    positive_queue: int | None = None  # |Q'|, all N training utterances if None
-    queue_precision: str = "no"  # "fp16" halves the memory of both queues
-    kmeans_precision: str = "no"  # "bf16" for the products of k-means
+    positives: Name = "ssl"  # "supervised", "ssps-nn", "ssps-clustering", "ssps-clustering-c"
+    clusters: PositiveInt | None = None  # K
+    window: NonNegativeInt | None = None  # M
+    candidates: Literal["queue", "cluster"] = "queue"  # members of a cluster that Q' holds, or all
+    positive_queue: PositiveInt | None = None  # |Q'|, all N training utterances if None
+    queue_precision: Literal["no", "fp16"] = "no"  # "fp16" halves the memory of both queues
+    kmeans_precision: Literal["no", "bf16"] = "no"  # of the products of k-means
     # optimisation (IV-C)
-    epochs: int = 100  # of this run, beyond those of `start_from`
-    batch_size: int = 256  # over all processes
-    optimizer: str = "adam"  # or "sgd" (momentum 0.9)
-    learning_rate: float = 1e-3
-    decay: float = 0.95  # factor every `decay_every` epochs
-    decay_every: int = 5
-    warmup_epochs: int = 0  # with `schedule="cosine"`
-    schedule: str = "step"  # or "cosine", from the learning rate to `final_learning_rate`
-    final_learning_rate: float = 1e-5
-    schedule_epochs: int | None = None  # that cosines span, to be cut short; `last_epoch` if None
-    weight_decay: float = 0.0
-    clip_norm: float | None = None  # global norm of the gradient
-    precision: str = "no"  # "bf16" for autocast
-    compiler: str = "no"  # "inductor" lets torch.compile fuse the encoder's training passes
-    seed: int = 1717
+    epochs: PositiveInt = 100  # of this run, beyond those of `start_from`
+    batch_size: Annotated[int, Field(ge=2)] = 256  # over all processes
+    optimizer: Literal["adam", "sgd"] = "adam"  # sgd with momentum 0.9
+    learning_rate: Positive = 1e-3
+    decay: Positive = 0.95  # factor every `decay_every` epochs
+    decay_every: PositiveInt = 5
+    warmup_epochs: NonNegativeInt = 0  # with `schedule="cosine"`
+    schedule: Literal["step", "cosine"] = "step"  # cosine: down to `final_learning_rate`
+    final_learning_rate: NotNegative = 1e-5
+    schedule_epochs: PositiveInt | None = None  # that cosines span; `last_epoch` if None
+    weight_decay: NotNegative = 0.0
+    clip_norm: Positive | None = None  # global norm of the gradient
+    precision: Literal["no", "bf16"] = "no"  # "bf16" for autocast
+    compiler: Literal["no", "inductor"] = "no"  # lets torch.compile fuse the encoder's passes
+    seed: NonNegativeInt = 1717
     # evaluation (IV-E)
-    average_last: int = 10  # epochs whose weights are averaged
-    observe_every: int = 1  # epochs between NMI observations of the training utterances
+    average_last: PositiveInt = 10  # epochs whose weights are averaged
+    observe_every: PositiveInt = 1  # epochs between NMI observations of the training utterances
     # what came before
     start_from: "RunConfig | None" = None
 
     def __post_init__(self) -> None:
-        check({f.name: getattr(self, f.name) for f in fields(self)})
-        self._check_parent()
+        for name, why in INHERITED.items() if self.start_from is not None else ():
+            own, before = getattr(self, name), getattr(self.start_from, name)
+            if own != before:
+                raise ValueError(f"{name} is '{own}' but start_from has '{before}': {why}")
         if self.clusters is not None and self.window is not None and self.window >= self.clusters:
             raise ValueError(
                 f"window M = {self.window} is not below the number of clusters K = "
@@ -88,19 +148,6 @@ class RunConfig:
                 f"{self.last_epoch}: let the schedule span at least the training"
             )
         self._check_positives()
-
-    def _check_parent(self) -> None:
-        parent = self.start_from
-        if parent is None:
-            return
-        if not isinstance(parent, RunConfig):
-            raise ValueError(f"start_from is {parent!r}, expected a RunConfig, or None")
-        for name in ("framework", "encoder"):
-            if getattr(parent, name) != getattr(self, name):
-                raise ValueError(
-                    f"{name} is '{getattr(self, name)}' but start_from has "
-                    f"'{getattr(parent, name)}': a run continues with the weights it starts from"
-                )
 
     def _check_positives(self) -> None:
         kind, name = self.positives, self.framework
@@ -138,6 +185,11 @@ class RunConfig:
         """Epoch at which the cosines of learning rate and momentum end."""
         return self.schedule_epochs or self.last_epoch
 
+    @property
+    def chain(self) -> "list[RunConfig]":
+        """This run after all that it starts from, in the order in which they are trained."""
+        return [*(self.start_from.chain if self.start_from is not None else []), self]
+
     def to_dict(self) -> dict:
         """Plain values; the corpus by its name, so that a config names no path of a machine."""
         values = asdict(self)
@@ -150,7 +202,8 @@ class RunConfig:
 
     @property
     def hash(self) -> str:
-        """Twelve hexadecimal digits that name the run."""
+        """Twelve hexadecimal digits of the configuration (a corpus in files adds its content to
+        the run's name, see `training.run_name`)."""
         text = json.dumps([VERSION, self.to_dict()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -165,21 +218,11 @@ class RunConfig:
         >>> RunConfig().with_(seed=2).seed
         2
         """
-        _check_names(changes)
         return replace(self, **changes)
-
-
-def _check_names(values: dict) -> None:
-    known = {f.name for f in fields(RunConfig)}
-    unknown = sorted(str(name) for name in values if name not in known)
-    if unknown:
-        raise ValueError(f"a run has no option '{unknown[0]}': check the spelling")
 
 
 def with_seed(config: RunConfig, seed: int) -> RunConfig:
     """The same run, and the run that it starts from, with another seed."""
-    if not isinstance(config, RunConfig):
-        raise ValueError(f"the run to seed is {config!r:.60}, expected a RunConfig")
     parent = None if config.start_from is None else with_seed(config.start_from, seed)
     return config.with_(seed=seed, start_from=parent)
 
@@ -192,7 +235,26 @@ def from_dict(values: dict) -> RunConfig:
     """
     if not isinstance(values, dict):
         raise ValueError(f"a run is {values!r}, expected a dictionary of the fields of RunConfig")
-    _check_names(values)
+    unknown = sorted(set(map(str, values)) - {f.name for f in fields(RunConfig)})
+    if unknown:
+        raise ValueError(f"a run has no option '{unknown[0]}': check the spelling")
     parent = values.get("start_from")
     start_from = from_dict(parent) if isinstance(parent, dict) else parent
     return RunConfig(**{**values, "start_from": start_from})
+
+
+def learning_rate(config: RunConfig, epoch: float) -> float:
+    """Learning rate at an epoch counted from the first SSL epoch (Section IV-C).
+
+    "step" multiplies by `decay` every `decay_every` epochs; "cosine" warms up linearly and ends at
+    `final_learning_rate` with the last epoch, or at `schedule_epochs` where a run is only the
+    first part of a schedule.
+    """
+    if config.schedule == "step":
+        return config.learning_rate * config.decay ** (int(epoch) // config.decay_every)
+    if epoch < config.warmup_epochs:
+        return config.learning_rate * epoch / config.warmup_epochs
+    span = max(config.schedule_end - config.warmup_epochs, 1)
+    progress = min((epoch - config.warmup_epochs) / span, 1.0)
+    low, high = config.final_learning_rate, config.learning_rate
+    return low + (high - low) * 0.5 * (1 + math.cos(math.pi * progress))

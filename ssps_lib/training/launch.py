@@ -10,17 +10,16 @@ import re
 import signal
 import subprocess
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from accelerate.utils import parse_flag_from_env
 
-from ssps_lib.training import lock, signals
+from ssps_lib.files import RefusedError
+from ssps_lib.training import signals
 from ssps_lib.training.config import RunConfig
-from ssps_lib.training.fields import check_batch
-from ssps_lib.training.ranks import check_gpus, check_not_launched
-from ssps_lib.training.run import is_complete, run_folder
 
 INHERITED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK")
 PREFIXES = ("MASTER_", "TORCHELASTIC", "ACCELERATE_")
@@ -28,19 +27,60 @@ GRACE = 45  # seconds to finish an iteration and write a checkpoint; the ranks t
 FAILED = re.compile(r"Root Cause.*?rank +: (\d+).*?exitcode +: (-?\d+)", re.S)  # torch's summary
 
 
-def command(config_file: Path, num_processes: int, precision: str) -> list[str]:
-    """The command that trains `config_file` with `num_processes` processes on this machine."""
-    # Without --gpu_ids a reader's own `accelerate config` would hide some of the GPUs.
-    several = ["--multi_gpu", "--gpu_ids", "all", "--main_process_port", "0"]
-    flags = several if num_processes > 1 else []
-    if num_processes == 1 and not torch.cuda.is_available():
-        flags = ["--cpu"]
+def on_gpu() -> bool:
+    """Whether training uses GPUs: where there are any, unless ACCELERATE_USE_CPU is true."""
+    return torch.cuda.is_available() and not parse_flag_from_env("ACCELERATE_USE_CPU")
+
+
+def check_processes(config: RunConfig, processes: int) -> None:
+    """Whether so many processes may train a run here.
+
+    Raises:
+        ValueError: no number of processes, a batch that they cannot share out evenly with two
+            utterances at least for each, or more of them than GPUs.
+        RefusedError: this process was itself started with others, each of which would wait for the
+            run that another one trains.
+    """
+    if not isinstance(processes, int) or processes < 1:
+        raise ValueError(f"num_processes is {processes!r}, at least 1 is needed")
+    size = config.batch_size
+    if size % processes or size // processes < 2:
+        raise ValueError(
+            f"batch_size is {size}, a multiple of {processes} processes and at least 2 utterances "
+            "for each of them are needed: choose another batch"
+        )
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise RefusedError(
+            "this process is already one of several: run the chapter with plain papermill and "
+            "`-p num_processes N`, which starts the ranks itself"
+        )
+    check_gpus(processes)
+
+
+def check_gpus(processes: int) -> None:
+    """ValueError where this machine trains on GPUs and has fewer of them than processes."""
+    if on_gpu() and processes > torch.cuda.device_count():
+        raise ValueError(
+            f"{processes} processes were asked for, but this machine has "
+            f"{torch.cuda.device_count()} GPU(s): lower num_processes"
+        )
+
+
+def settings(num_processes: int, precision: str) -> dict[str, object]:
+    """All that accelerate would otherwise look up in the reader's own `accelerate config`."""
+    return {
+        "compute_environment": "LOCAL_MACHINE", "distributed_type": "MULTI_GPU",
+        "num_machines": 1, "machine_rank": 0, "num_processes": num_processes, "gpu_ids": "all",
+        "main_process_port": 0, "mixed_precision": precision, "use_cpu": False, "debug": False,
+    }  # fmt: skip
+
+
+def command(folder: Path, num_processes: int) -> list[str]:
+    """The command that trains what `folder` describes with processes on this machine."""
     return [
         sys.executable, "-m", "accelerate.commands.launch",
-        "--num_processes", str(num_processes), "--num_machines", "1",
-        "--mixed_precision", precision, "--dynamo_backend", "no", *flags,
-        "-m", "ssps_lib.training",
-        "--config", str(config_file), "--processes", str(num_processes),
+        "--config_file", str(folder / "accelerate.json"), "-m", "ssps_lib.training",
+        "--config", str(folder / "launch.json"), "--processes", str(num_processes),
     ]  # fmt: skip
 
 
@@ -54,42 +94,29 @@ def environment(num_processes: int) -> dict[str, str]:
     root = str(Path(__file__).parents[2])
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [root, env.get("PYTHONPATH")]))
     env[signals.STARTER_LIVES] = "1"
-    if not torch.cuda.is_available():
+    if not on_gpu():
         env["ACCELERATE_USE_CPU"] = "true"
         env["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // num_processes))
     return env
 
 
-def launch(config: RunConfig, num_processes: int) -> None:
-    """Train `config` with `num_processes` processes and wait for them.
+def launch(config: RunConfig, folder: Path, num_processes: int) -> None:
+    """Train `config` in `folder` with `num_processes` processes and wait for them.
 
     When this process is interrupted, terminated or killed, they write a checkpoint and end too.
 
     Raises:
-        RuntimeError: called inside another launch, or the training failed (with its last lines).
-        ValueError: more processes than GPUs.
+        RuntimeError: the training failed (with its last lines).
         SystemExit, KeyboardInterrupt: SIGTERM or SIGINT came.
     """
-    check_batch(config.batch_size, num_processes)
-    check_not_launched()
-    check_gpus(num_processes)
-    with ExitStack() as locks:
-        chain = [config]
-        while chain[-1].start_from is not None and not is_complete(chain[-1].start_from):
-            chain.append(chain[-1].start_from)
-        for one in reversed(chain):
-            locks.enter_context(lock.held(run_folder(one)))
-        _launch(config, num_processes)
-
-
-def _launch(config: RunConfig, num_processes: int) -> None:
-    folder = run_folder(config)
-    config_file = folder / "launch.json"
-    config_file.write_text(json.dumps(asdict(config), indent=1))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "launch.json").write_text(json.dumps(asdict(config), indent=1))
+    chosen = json.dumps(settings(num_processes, config.precision), indent=1)
+    (folder / "accelerate.json").write_text(chosen)
     with open(folder / "log.txt", "ab+") as log, signals.raised(f"the training of {config.name}"):
         before = log.seek(0, os.SEEK_END)  # of earlier launches
         process = subprocess.Popen(
-            command(config_file, num_processes, config.precision),
+            command(folder, num_processes),
             env=environment(num_processes), stdout=log, stderr=subprocess.STDOUT,
             stdin=subprocess.PIPE, start_new_session=True,  # signals reach it from here only
         )  # fmt: skip

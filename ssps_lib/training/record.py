@@ -6,22 +6,26 @@ absent.
 """
 
 import json
+import math
 import platform
 import zipfile
 import zlib
 from pathlib import Path
 
+import accelerate
 import numpy as np
 import torch
+import torchaudio
 
 import ssps_lib
-from ssps_lib import analysis, scorer
+from ssps_lib import analysis, files, scorer
 from ssps_lib.corpora import Splits
 from ssps_lib.training.config import RunConfig
 
 FORMAT = 1
 BINS = np.linspace(-1, 1, 101)  # of cosine histograms
-LIMIT = 300_000  # bytes of a record with its arrays
+EMBEDDED = 20_000  # training utterances, at most, among which pairs are drawn
+MAPPED = 2_000  # utterances, at most, of a map
 
 
 def machine(device: torch.device, processes: int) -> str:
@@ -33,9 +37,6 @@ def machine(device: torch.device, processes: int) -> str:
 
 def versions() -> dict[str, str]:
     """Versions that a number may depend on."""
-    import accelerate
-    import torchaudio
-
     return {
         "ssps_lib": ssps_lib.__version__,
         "python": platform.python_version(),
@@ -78,23 +79,29 @@ def evaluate(encoder: torch.nn.Module, splits: Splits, device: torch.device) -> 
     }
     arrays |= similarity_arrays("test", embeddings, corpus)
     arrays |= tsne_arrays(embeddings, corpus)
-    arrays |= similarity_arrays("train", scorer.embed(encoder, splits.train, device), splits.train)
+    train = splits.train.part(0, min(len(splits.train), EMBEDDED), splits.train.name)
+    arrays |= similarity_arrays("train", scorer.embed(encoder, train, device), train)
     return scores, arrays
 
 
 def similarity_arrays(split: str, embeddings: torch.Tensor, corpus) -> dict[str, np.ndarray]:
-    """Histograms of cosines of a speaker's recordings and of different speakers (Figure 5)."""
-    same = analysis.intra_speaker_similarity(embeddings, corpus.speakers, corpus.recordings)
-    different = analysis.inter_speaker_similarity(embeddings, corpus.speakers)
-    return {
-        f"{split}_same_speaker": histogram(same),
-        f"{split}_different_speaker": histogram(different),
-    }
+    """Histograms of cosines of a speaker's recordings and of different speakers (Figure 5), as far
+    as there are such pairs."""
+    speakers, recordings = corpus.speakers, corpus.recordings
+    found = {}
+    if len(np.unique(recordings)) > len(np.unique(speakers)):
+        same = analysis.intra_speaker_similarity(embeddings, speakers, recordings)
+        found[f"{split}_same_speaker"] = histogram(same)
+    if len(np.unique(speakers)) > 1:
+        different = analysis.inter_speaker_similarity(embeddings, speakers)
+        found[f"{split}_different_speaker"] = histogram(different)
+    return found
 
 
 def tsne_arrays(embeddings: torch.Tensor, corpus, speakers: int = 10) -> dict[str, np.ndarray]:
     """A 2-D map of the utterances of ten test speakers (Figure 6)."""
     keep = np.flatnonzero(corpus.speakers < speakers)
+    keep = keep[:: -(-len(keep) // MAPPED)]
     points = analysis.tsne(np.asarray(embeddings.cpu())[keep], seed=0)
     return {
         "tsne": points.astype(np.float16),
@@ -103,11 +110,13 @@ def tsne_arrays(embeddings: torch.Tensor, corpus, speakers: int = 10) -> dict[st
     }
 
 
-def build(config: RunConfig, metrics: list, scores: dict, seconds: float, where: str) -> dict:
+def build(
+    config: RunConfig, name: str, metrics: list, scores: dict, seconds: float, where: str
+) -> dict:
     """The JSON part of a record."""
     return {
         "format": FORMAT,
-        "name": config.name,
+        "name": name,
         "config": config.to_dict(),
         "scores": scores,
         "metrics": metrics,
@@ -119,23 +128,19 @@ def build(config: RunConfig, metrics: list, scores: dict, seconds: float, where:
 
 def write(target: Path, record: dict, arrays: dict[str, np.ndarray]) -> None:
     """Write `<target>.json` and `<target>.npz`, each whole or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".partial.npz")
-    np.savez_compressed(partial, **arrays)
-    text = json.dumps(rounded(record), indent=1)
-    if partial.stat().st_size + len(text) > LIMIT:
-        partial.unlink()
-        raise ValueError(f"the record {target.name} exceeds {LIMIT} bytes: store fewer arrays")
-    partial.replace(target.with_name(target.name + ".npz"))
-    partial_json = target.with_name(target.name + ".partial.json")
-    partial_json.write_text(text + "\n")
-    partial_json.replace(target.with_name(target.name + ".json"))
+    with files.whole(target.with_name(target.name + ".npz")) as partial:
+        np.savez_compressed(partial, **arrays)
+    with files.whole(target.with_name(target.name + ".json")) as partial:
+        partial.write_text(json.dumps(rounded(record), indent=1, allow_nan=False) + "\n")
 
 
 def rounded(value):
-    """Floats with six significant digits: enough for any figure, and stable in a diff."""
+    """Floats with six significant digits: enough for any figure, and stable in a diff.
+
+    What is not finite becomes None: JSON has null, and no NaN.
+    """
     if isinstance(value, float):
-        return float(f"{value:.6g}")
+        return float(f"{value:.6g}") if math.isfinite(value) else None
     if isinstance(value, dict):
         return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,5 +1,6 @@
 """Runs: `run(config)` trains what is missing and loads what is complete."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -10,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from accelerate.state import AcceleratorState
 
 from ssps_lib import files, scorer
-from ssps_lib.corpora import open_corpus
 from ssps_lib.encoders import load_encoder, save_encoder
-from ssps_lib.training import checkpoints, lock, record, tracking
+from ssps_lib.training import launch, loop, record, state, tracking
+from ssps_lib.training.build import Parts, check, open_splits
 from ssps_lib.training.config import RunConfig, with_seed
-from ssps_lib.training.fields import check_batch
-from ssps_lib.training.ranks import check_gpus, check_not_launched
 
 
 @dataclass
@@ -37,6 +38,11 @@ class Run:
     folder: Path | None
 
     @property
+    def name(self) -> str:
+        """The name of its folder and record."""
+        return self.record["name"]
+
+    @property
     def scores(self) -> dict:
         """Final scores of the test speakers (EER in percent)."""
         return self.record["scores"]
@@ -51,7 +57,7 @@ class Run:
         """Curves by name, one value an epoch (NaN where it was not observed)."""
         rows = self.record["metrics"]
         names = sorted({name for row in rows for name in row})
-        return {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}
+        return {name: np.array([row.get(name) for row in rows], float) for name in names}
 
     def encoder(self):
         """The encoder with the averaged weights of the last epochs.
@@ -61,16 +67,51 @@ class Run:
         """
         if self.folder is None:
             raise FileNotFoundError(
-                f"the weights of run {self.config.name} are not on this machine, only its record: "
+                f"the weights of run {self.name} are not on this machine, only its record: "
                 "train it with training.run(config)"
             )
         return load_encoder(self.folder / "encoder.safetensors")
 
 
-def run_folder(config: RunConfig) -> Path:
-    """Where a run lives on this machine; ValueError for what is no configuration."""
+def content(config: RunConfig) -> str:
+    """What a corpus in files holds, and the noise bank that a run takes from it, as hexadecimal
+    digits; empty for the simulated corpus, which the configuration describes.
+
+    Raises:
+        ValueError: the corpus is not here, or has faults.
+    """
+    if config.corpus == "simulated":
+        return ""
+    splits = open_splits(config)
+    digest = hashlib.sha256()
+    for corpus in (splits.train, splits.dev, splits.test):
+        digest.update(corpus.fingerprint.encode())
+    if config.noises == "bank" and splits.bank is not None:
+        with open(splits.bank, "rb") as file:
+            while block := file.read(2**24):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def run_name(config: RunConfig) -> str:
+    """The name of a run's folder and record: by all that decides its result.
+
+    That is the configuration, and for a corpus in files also its content and that of the noise
+    bank, here and in the runs that it starts from.
+
+    Raises:
+        ValueError: what is no configuration; a corpus that is not here.
+    """
     _check_type(config)
-    return files.home() / "runs" / config.name
+    contents = [content(one) for one in config.chain]
+    if not any(contents):
+        return config.name
+    return f"{config.name}-{hashlib.sha256(' '.join(contents).encode()).hexdigest()[:8]}"
+
+
+def run_folder(config: RunConfig) -> Path:
+    """Where a run lives on this machine."""
+    return files.home() / "runs" / run_name(config)
 
 
 def _check_type(config: object) -> None:
@@ -84,12 +125,19 @@ def is_complete(config: RunConfig) -> bool:
 
 
 def load(config: RunConfig, records: Path | None = None) -> Run | None:
-    """The finished run of this machine, or its record in the folder `records`; None if neither."""
-    target = run_folder(config) / "record"
-    if is_complete(config):
-        return Run(config, *record.read(target), target.parent)
-    if records is not None and (records / f"{config.name}.json").exists():
-        return Run(config, *record.read(records / config.name), None)
+    """The finished run of this machine, or its record in the folder `records`; None if neither.
+
+    Where the corpus is not here, any run of an equal configuration will do.
+    """
+    _check_type(config)
+    try:
+        pattern = run_name(config)
+    except ValueError:
+        pattern = f"{config.name}*"
+    for found in sorted((files.home() / "runs").glob(f"{pattern}/record.json")):
+        return Run(config, *record.read(found.with_suffix("")), found.parent)
+    for found in sorted(records.glob(f"{pattern}.json")) if records is not None else ():
+        return Run(config, *record.read(found.with_suffix("")), None)
     return None
 
 
@@ -104,43 +152,47 @@ def run(config: RunConfig, num_processes: int = 1, records: Path | None = None) 
         records: a folder with records of finished runs, each of which stands for the run itself.
 
     Raises:
-        ValueError: what cannot be trained, before anything is written.
+        ValueError: what cannot be trained, before anything is trained.
         RefusedError: called by one of several processes that were launched together.
         ModuleNotFoundError: the package of `$SSPS_TRACKER` is not installed.
     """
     done = load(config, records)
     if done is not None:
         return done
-    check_batch(config.batch_size, num_processes)
-    check_not_launched()
-    check_gpus(num_processes)
-    tracking.asked_for()
-    if config.start_from is not None:
-        _check(config)
-        run(config.start_from, num_processes)
-    with lock.held(run_folder(config)):
-        if not is_complete(config):  # by another process, while this one waited
-            _start(config, num_processes)
+    for one in config.chain:
+        launch.check_processes(one, num_processes)
+    check_chain(config)
+    for one in config.chain:
+        with alone(one):
+            if is_complete(one):
+                continue
+            if num_processes == 1:
+                train(one)
+            else:
+                launch.launch(one, run_folder(one), num_processes)
     return load(config)
 
 
-def _start(config: RunConfig, num_processes: int) -> None:
-    if num_processes == 1:
-        train(config)
-        return
-    from ssps_lib.training.launch import launch
+def check_chain(config: RunConfig) -> None:
+    """Refuse what cannot be trained, in this run or one that it starts from, before any is.
 
-    launch(config, num_processes)
+    Raises:
+        ValueError: what does not fit the corpus; a setting of the environment.
+        ModuleNotFoundError: the package of `$SSPS_TRACKER` is not installed.
+    """
+    tracking.asked_for()
+    loop.checkpoint_minutes()
+    deterministic()
+    for one in config.chain:
+        check(one, open_splits(one, "cuda" if launch.on_gpu() else "cpu"))
 
 
-def _check(config: RunConfig) -> None:
-    """Refuse what does not fit the corpus before the run it starts from is trained."""
-    import torch
-
-    from ssps_lib.training.loop import check_sizes
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    check_sizes(config, open_corpus(config.corpus, device, **config.corpus_options).train)
+@contextmanager
+def alone(config: RunConfig, wait: bool = True) -> Iterator[None]:
+    """Be the only process that trains a run inside the block; see `files.alone`."""
+    name = run_name(config)
+    with files.alone(files.home() / "locks" / f"{name}.lock", f"run {name}", wait):
+        yield
 
 
 def replicate(
@@ -154,27 +206,29 @@ def replicate(
     return [run(with_seed(config, seed), num_processes, records) for seed in chosen]
 
 
+def deterministic() -> bool:
+    """Whether `$SSPS_DETERMINISTIC` asks for deterministic operations."""
+    text = os.environ.get("SSPS_DETERMINISTIC", "0")
+    if text not in ("0", "1"):
+        raise ValueError(
+            f"SSPS_DETERMINISTIC is '{text}', expected 0 or 1: it switches deterministic "
+            "operations on"
+        )
+    return text == "1"
+
+
 @contextmanager
 def repeatable() -> Iterator[None]:
-    """Use deterministic operations inside the block if `$SSPS_DETERMINISTIC` is 1.
+    """Use deterministic operations inside the block where they are asked for.
 
     On the CPU every run is repeatable to the bit anyway. On a GPU some sums are taken in another
     order each time; with this they are not, which is slower. PyTorch warns of an operation that has
     no deterministic form.
     """
-    import torch
-
-    if os.environ.get("SSPS_DETERMINISTIC", "0") not in ("0", "1"):
-        raise ValueError(
-            f"SSPS_DETERMINISTIC is '{os.environ['SSPS_DETERMINISTIC']}', expected 0 or 1: it "
-            "switches deterministic operations on"
-        )
-    if os.environ.get("SSPS_DETERMINISTIC") != "1":
-        yield
-        return
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    if deterministic():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         yield
     finally:
@@ -185,52 +239,40 @@ def train(config: RunConfig, processes: int = 1) -> None:
     """Train one run in this process, or as one of `processes` that accelerate started.
 
     Raises:
-        RuntimeError: the number of processes differs from the one asked for.
+        RefusedError: the number of processes differs from the one asked for.
+        FileNotFoundError: the run that it starts from has not been trained.
     """
-    with repeatable():
-        _train(config, processes)
-
-
-def _train(config: RunConfig, processes: int) -> None:
-    from accelerate.state import AcceleratorState
-
-    from ssps_lib.training.loop import Trainer
-
     AcceleratorState._reset_state(True)  # an earlier run may have used another precision
-    folder = run_folder(config)
-    started = time.perf_counter()
-    parent = None
+    started, parent = time.perf_counter(), None
     if config.start_from is not None:
-        parent = checkpoints.find(run_folder(config.start_from) / "checkpoint")
+        parent = state.find(run_folder(config.start_from) / "checkpoint")
         if parent is None:
             raise FileNotFoundError(
                 f"run {config.start_from.name}, from which {config.name} starts, has no "
                 "checkpoint: train it first"
             )
-    folder.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(config, folder, parent, processes)
-    trainer.train()
-    if trainer.accelerator.is_main_process:
-        finish(trainer, time.perf_counter() - started)
-    trainer.accelerator.wait_for_everyone()
+    with repeatable():
+        parts = state.begin(config, run_folder(config), parent, processes)
+        loop.train(parts)
+        if parts.accelerator.is_main_process:
+            finish(parts, time.perf_counter() - started)
+        parts.accelerator.wait_for_everyone()
 
 
-def finish(trainer, seconds: float) -> None:
+def finish(parts: Parts, seconds: float) -> None:
     """Average the weights of the last epochs, score the test speakers, write the record."""
-    config, folder = trainer.config, trainer.folder
-    files = sorted((folder / "epochs").glob("*.safetensors"))
-    encoder = load_encoder(files[-1]).to(trainer.device)
-    states = [load_encoder(file).state_dict() for file in files]
-    encoder.load_state_dict(scorer.average_weights(states))
-    scores, arrays = record.evaluate(encoder.eval(), trainer.splits, trainer.device)
-    save_encoder(encoder, folder / "encoder.safetensors")
-    where = record.machine(trainer.device, trainer.accelerator.num_processes)
-    trained = sum(row["seconds"] for row in trainer.metrics)
-    (folder / "config.json").write_text(json.dumps(config.to_dict(), indent=1))
-    record.write(
-        folder / "record",
-        record.build(config, trainer.metrics, scores, max(seconds, trained), where),
-        arrays,
+    config, folder, rows = parts.config, parts.folder, parts.position.metrics
+    epochs = sorted((folder / "epochs").glob("*.safetensors"))
+    encoder = load_encoder(epochs[-1]).to(parts.device)
+    encoder.load_state_dict(
+        scorer.average_weights([load_encoder(file).state_dict() for file in epochs])
     )
+    scores, arrays = record.evaluate(encoder.eval(), parts.splits, parts.device)
+    save_encoder(encoder, folder / "encoder.safetensors")
+    where = record.machine(parts.device, parts.accelerator.num_processes)
+    trained = sum(row["seconds"] for row in rows)
+    (folder / "config.json").write_text(json.dumps(config.to_dict(), indent=1))
+    values = record.build(config, folder.name, rows, scores, max(seconds, trained), where)
+    record.write(folder / "record", values, arrays)
     shutil.rmtree(folder / "epochs")
-    checkpoints.forget_previous(folder / "checkpoint")
+    state.forget_previous(folder / "checkpoint")

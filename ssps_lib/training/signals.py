@@ -22,16 +22,16 @@ class Notice:
 
     number: int | None = None
 
-    def error(self, position: str) -> BaseException:
+    def error(self, position: str, kept: str) -> BaseException:
         """What ends the training: KeyboardInterrupt after SIGINT, SystemExit (status 1) else.
 
         Args:
-            position: where the run stands, as the sentence says it.
+            position: where the run stands, and what is kept of it, as the sentence says it.
         """
         name = signal.Signals(self.number or signal.SIGTERM).name
         sentence = (
-            f"{name} stopped the training {position}; a checkpoint was written, start the same run "
-            "again and it continues from there"
+            f"{name} stopped the training {position}; {kept}, start the same run again and it "
+            "continues from there"
         )
         return KeyboardInterrupt(sentence) if name == "SIGINT" else SystemExit(sentence)
 

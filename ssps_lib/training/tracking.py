@@ -8,12 +8,10 @@ import importlib.util
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from accelerate import Accelerator
+from accelerate import Accelerator
 
-TRACKERS = ("tensorboard",)  # names of accelerate that are also the name of a package
+TRACKER = "tensorboard"  # a name of accelerate that is also the name of a package
 
 
 def asked_for() -> str | None:
@@ -22,17 +20,14 @@ def asked_for() -> str | None:
     Raises:
         ValueError: a name that is no tracker.
         ModuleNotFoundError: its package is not installed.
-
-    >>> asked_for() is None or asked_for() in TRACKERS
-    True
     """
     name = os.environ.get("SSPS_TRACKER")
     if not name:
         return None
-    if name not in TRACKERS:
+    if name != TRACKER:
         raise ValueError(
-            f"SSPS_TRACKER is '{name}', expected {' or '.join(TRACKERS)}: leave it unset to train "
-            "without a tracker"
+            f"SSPS_TRACKER is '{name}', expected {TRACKER}: leave it unset to train without a "
+            "tracker"
         )
     if importlib.util.find_spec(name) is None:
         raise ModuleNotFoundError(
@@ -44,7 +39,7 @@ def asked_for() -> str | None:
 
 
 @contextmanager
-def tracked(accelerator: "Accelerator", metrics: list[dict[str, float]]) -> Iterator[None]:
+def tracked(accelerator: Accelerator, metrics: list[dict[str, float | None]]) -> Iterator[None]:
     """Keep the tracker of `accelerator` open inside the block; nothing where it has none.
 
     The epochs in `metrics`, which a resumed run has behind it, are written once more in place of
@@ -53,7 +48,7 @@ def tracked(accelerator: "Accelerator", metrics: list[dict[str, float]]) -> Iter
     if not accelerator.log_with:
         yield
         return
-    accelerator.init_trackers("tensorboard", init_kwargs={"tensorboard": {"purge_step": 0}})
+    accelerator.init_trackers(TRACKER, init_kwargs={TRACKER: {"purge_step": 0}})
     try:
         for row in metrics:
             track(accelerator, row)
@@ -63,7 +58,7 @@ def tracked(accelerator: "Accelerator", metrics: list[dict[str, float]]) -> Iter
             tracker.finish()
 
 
-def track(accelerator: "Accelerator", row: dict[str, float]) -> None:
+def track(accelerator: Accelerator, row: dict[str, float | None]) -> None:
     """Write the metrics of an epoch, from the main process; nothing without a tracker."""
-    values = {name: value for name, value in row.items() if name != "epoch"}
+    values = {k: v for k, v in row.items() if k != "epoch" and v is not None}
     accelerator.log(values, step=int(row["epoch"]))

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/feeding.py
 
-compares the feeder of the library (packed samples, cropped as int16; augmentation is batched on the
+compares the data of training (packed samples, cropped as int16; augmentation is batched on the
 training device) with the usual loader (each file read whole, each view reverberated and made noisy
 on the CPU, responses and noises read from files as well). Prints milliseconds as JSON; `augmented`
 is the library with its augmentation on the CPU, for those who train there. With `--json` they are
@@ -24,7 +24,7 @@ import torch
 from ssps_lib.augmentation import Augmentation, Bank
 from ssps_lib.corpora import write_packed
 from ssps_lib.training import record
-from ssps_lib.training.feeder import Feeder
+from ssps_lib.training.data import Data
 
 RATE = 16_000
 VIEW, REFERENCE = 2 * RATE, 4 * RATE
@@ -87,13 +87,9 @@ def main() -> None:
             soundfile.write(folder / f"room{i}.wav", bank.responses[i].numpy(), RATE)
             soundfile.write(folder / f"noise{i}.wav", 0.1 * bank.noises[i].float().numpy(), RATE)
 
-        def feeder(policy: str) -> Feeder:
-            augmentation = Augmentation(bank, policy)
-            return Feeder(corpus, (2.0, 2.0), 4.0, augmentation, 0, torch.device("cpu"))
-
         def feed(policy: str) -> Callable[[np.ndarray], object]:
-            source = feeder(policy)
-            return lambda batch: (source.views(0, batch), source.reference(0, batch))
+            source = Data(corpus, (2.0, 2.0), 4.0, Augmentation(bank, policy), arguments.batch, 0)
+            return lambda batch: source.batch(0, batch)
 
         def crops(batch: np.ndarray) -> None:
             place = rng.random(len(batch))

@@ -44,7 +44,7 @@ def train(run: training.RunConfig, home: Path, processes: int, threads: int) -> 
     environment = launch.environment
     launch.environment = lambda n: environment(n) | {"OMP_NUM_THREADS": str(threads)}
     try:
-        launch.launch(run, processes)
+        launch.launch(run, training.run_folder(run), processes)
     finally:
         launch.environment = environment
     done = training.load(run)

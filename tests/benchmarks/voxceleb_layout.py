@@ -68,32 +68,30 @@ def train(folder: Path, steps: int, batch: int, narrow: bool) -> dict:
     """The first steps of an epoch of SimCLR's published recipe, and the encoder that they leave."""
     from ssps_lib import recipes
     from ssps_lib.encoders import save_encoder
-    from ssps_lib.training.loop import Trainer
+    from ssps_lib.training import loop, state
     from ssps_lib.training.record import rounded
 
-    class Abbreviated(Trainer):
-        def batches(self, epoch: int) -> list:
-            return super().batches(epoch)[:steps]
-
-        def observe(self, epoch: int) -> dict[str, float]:
-            return {}
+    loop.observe = lambda run: {}
 
     config = recipes.recipe(
         "simclr", preset="paper", corpus=str(folder / "packed"), batch_size=batch, epochs=1,
+        noises="made",
         encoder_options=recipes.ENCODERS["smoke" if narrow else "paper"]["ecapa_tdnn"], **FRAMES,
     )  # fmt: skip
     started = time.perf_counter()
-    trainer = Abbreviated(config, folder / "run")
-    trainer.train()
-    encoder = trainer.framework.representation_encoder
+    parts = state.begin(config, folder / "run")
+    order = parts.data.order
+    parts.data.order = lambda epoch: order(epoch)[:steps]
+    loop.train(parts)
+    encoder = parts.framework.representation_encoder
     save_encoder(encoder, folder / "encoder.safetensors")
     return {
-        "steps": len(trainer.batches(0)),
+        "steps": len(parts.data.order(0)),
         "batch": batch,
         "encoder": config.encoder,
         "parameters": sum(p.numel() for p in encoder.parameters()),
         "crop": config.crop,
-        **rounded(trainer.metrics[-1]),
+        **rounded(parts.position.metrics[-1]),
         "seconds": round(time.perf_counter() - started, 1),
     }
 

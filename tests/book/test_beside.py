@@ -21,9 +21,7 @@ $$x = {0}$$ (eq-{0})
 Equation {{eq}}`eq-{0}`, {{numref}}`fig-{0}` and {{ref}}`sec-{0}`; also {{eq}}`eq-2`.
 """
 # One pixel.
-DOT = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII="
-)
+DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII="
 DRAW = "import matplotlib.pyplot as plt\nprint(f'seed {seed}')\nplt.plot([seed]);"
 
 

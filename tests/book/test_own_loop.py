@@ -9,8 +9,7 @@ import torch.nn.functional as F
 
 from execute import BOOK
 from ssps_lib import encoders, losses, positives
-from ssps_lib.training import RunConfig
-from ssps_lib.training.loop import Trainer
+from ssps_lib.training import RunConfig, loop, state
 
 CONFIG = {
     "corpus_options": {
@@ -32,26 +31,26 @@ def cell(beginning):
     return namespace[beginning.split()[1].rstrip("(")], source
 
 
-class OfTrainer:
-    """The trainer's own batches, frames and draws, in the form that the loop asks for."""
+class OfTraining:
+    """The library's own batches, frames and draws, in the form that the loop asks for."""
 
-    def __init__(self, trainer):
-        self.trainer, self.feeder = trainer, trainer.feeder
+    def __init__(self, parts):
+        self.seed, self.data = parts.config.seed, parts.data
 
     def generator(self, epoch):
-        return torch.Generator().manual_seed(self.trainer.config.seed + epoch)
+        return torch.Generator().manual_seed(self.seed + epoch)
 
     def batches(self, epoch):
-        return [torch.from_numpy(batch) for batch in self.trainer.batches(epoch)]
+        return [torch.from_numpy(batch) for batch in self.data.order(epoch)]
 
     def views(self, epoch, index):
-        return self.feeder.views(epoch, index.numpy())
+        return self.data.batch(epoch, index.numpy()).views
 
     def reference(self, epoch, index):
-        return self.feeder.reference(epoch, index.numpy())
+        return self.data.batch(epoch, index.numpy()).reference
 
     def choices(self, epoch, index):
-        return self.feeder.choices(epoch, index.numpy())
+        return self.data.choices(epoch, index.numpy())
 
 
 def nt_xent(z, z_pos):
@@ -65,34 +64,36 @@ def nt_xent(z, z_pos):
 )
 def test_the_loop_trains_as_the_library_does(changes, tmp_path, monkeypatch):
     monkeypatch.setenv("SSPS_HOME", str(tmp_path))
-    # The trainer's kernel in both: another one rounds its last bit otherwise, and training from
+    # The library's kernel in both: another one rounds its last bit otherwise, and training from
     # fresh weights turns that bit into 1e-4 of the loss within two epochs.
     monkeypatch.setattr(torch.optim, "Adam", partial(torch.optim.Adam, fused=True))
     train, source = cell("def train(")
     assert len(source.splitlines()) <= 42
-    started, trainer = (
-        Trainer(RunConfig(**CONFIG, **changes), tmp_path / name) for name in ("start", "run")
+    started, trained = (
+        state.begin(RunConfig(**CONFIG, **changes), tmp_path / name) for name in ("start", "run")
     )
-    started.fill_queues()
-    encoder, queues = started.framework.encoder, [started.reference_queue, started.positive_queue]
+    loop.fill(started)
+    encoder = started.framework.encoder
+    queues = [started.ssps.reference_queue, started.ssps.positive_queue]
     sampler = positives.Clustering(clusters=5, window=1)
-    if "positive_queue" in changes:  # what only our trainer does at each epoch
+    if "positive_queue" in changes:  # what only our training does at each epoch
         restart = sampler.refresh
         sampler.refresh = lambda *given: (restart(*given), queues[1].restart())
-    history = train(encoder, OfTrainer(started), sampler, nt_xent, queues, 2, 0)
-    trainer.train()
+    history = train(encoder, OfTraining(started), sampler, nt_xent, queues, 2, 0)
+    loop.train(trained)
 
-    for epoch, metrics in enumerate(trainer.metrics):
+    rows = trained.position.metrics
+    for epoch, metrics in enumerate(rows):
         mean = torch.tensor([h[1] for h in history if h[0] == epoch]).mean()
         assert float(mean) == pytest.approx(metrics["loss"], rel=1e-4)
     missing = torch.cat([pos for *_, pos in history]).lt(0).float().mean()
-    assert 1 - float(missing) == pytest.approx(
-        sum(m["coverage"] for m in trainer.metrics) / 2, abs=1e-6
-    )
-    expected = trainer.framework.encoder.state_dict()
+    assert 1 - float(missing) == pytest.approx(sum(m["coverage"] for m in rows) / 2, abs=1e-6)
+    expected = trained.framework.encoder.state_dict()
     for name, value in encoder.state_dict().items():
         torch.testing.assert_close(value, expected[name], atol=1e-4, rtol=1e-3)
-    for own, theirs in zip(queues, (trainer.reference_queue, trainer.positive_queue), strict=True):
+    for own, theirs in zip(
+        queues, (trained.ssps.reference_queue, trained.ssps.positive_queue), strict=True
+    ):
         assert own.indices.equal(theirs.indices)
         torch.testing.assert_close(own.values, theirs.values, atol=1e-3, rtol=1e-3)
 

@@ -22,8 +22,7 @@ def home(tmp_path, monkeypatch):
 def test_plan_holds_what_chapter_5_compares():
     wanted = [recipes.recipe("simclr", name, preset="mini") for name in runs.BOOK]
     wanted += [
-        recipes.recipe("simclr", name, preset="mini", augmentation="none")
-        for name in runs.PLAIN
+        recipes.recipe("simclr", name, preset="mini", augmentation="none") for name in runs.PLAIN
     ]
     planned = runs.plan("mini", 1)
     assert {one.config.name for one in planned} == {config.name for config in wanted}

@@ -246,7 +246,6 @@ NETWORKS = {
     "a waveform in seconds": row(
         lambda: LogMel()(torch.ones(1, 2)), "has 2 samples", "its length was given in seconds"
     ),
-    ),
     "an unknown network": row(
         lambda: encoders.build("resnet18"), "encoder is 'resnet18'", "one of ['ecapa"
     ),

@@ -49,9 +49,11 @@ def told():
 
 
 def contents(folder: Path) -> dict[str, tuple]:
-    """Every file and folder with its size and time."""
+    """Every file and folder with its size and time, but for the locks, which are empty."""
     found = {}
-    for path in (path for path in folder.rglob("*") if path.suffix != ".lock"):
+    for path in folder.rglob("*"):
+        if path.name == "locks" or path.suffix == ".lock":
+            continue
         status = path.stat()
         size = (status.st_size, status.st_mtime_ns) if path.is_file() else ()
         found[str(path.relative_to(folder))] = size
@@ -79,7 +81,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 BAD_FILES = {
-    "a bad value": (json.dumps({"epochs": 0}), "error: epochs is 0, at least 1 is needed"),
+    "a bad value": (json.dumps({"epochs": 0}), "error: epochs is 0, expected greater than 0"),
     "an unknown field": (json.dumps({"epoch": 1}), "error: a run has no option 'epoch'"),
     "no JSON": ("epochs: 3", "is not the JSON of a run"),
     "no such corpus": (json.dumps({"corpus": "/nowhere"}), "error: corpus '/nowhere' is neither"),

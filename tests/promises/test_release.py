@@ -1,4 +1,4 @@
-"""After a run nothing is left: no files, threads, processes, and no memory of its trainer."""
+"""After a run nothing is left: no files, threads, processes, and no memory of its parts."""
 
 import gc
 import os
@@ -14,7 +14,7 @@ from bad_runs import SSPS, tiny
 
 from ssps_lib import training
 from ssps_lib.training import launch
-from ssps_lib.training.loop import Trainer
+from ssps_lib.training.build import Parts
 
 PATIENCE = 900.0  # seconds; nothing is timed
 
@@ -31,14 +31,14 @@ def home(tmp_path, monkeypatch):
 
 
 def held() -> dict[str, int]:
-    """Open files, threads and children of this process, and trainers in its memory."""
+    """Open files, threads and children of this process, and parts of runs in its memory."""
     gc.collect()
     process = psutil.Process()
     return {
         "files": process.num_fds(),
         "threads": threading.active_count(),
         "children": len(process.children(recursive=True)),
-        "trainers": sum(isinstance(thing, Trainer) for thing in gc.get_objects()),
+        "parts": sum(isinstance(thing, Parts) for thing in gc.get_objects()),
     }
 
 
@@ -46,7 +46,7 @@ def test_sixty_iterations_leave_what_one_run_leaves():
     """The first run opens the corpus, the second must give back all that it took."""
     training.run(tiny())
     before = held()
-    assert before["trainers"] == 0
+    assert before["parts"] == 0
     run = training.run(tiny(**SSPS, epochs=15, seed=2))
     assert run.metrics["epoch"].tolist() == list(range(1, 16))  # of four iterations each
     assert held() == before

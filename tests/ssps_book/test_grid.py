@@ -4,12 +4,10 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
 from ssps_book import grid
 from ssps_lib import recipes, training
-from ssps_lib.training import RunConfig, checkpoints, run_folder
-from ssps_lib.training.loop import Trainer
+from ssps_lib.training import RunConfig, loop, run_folder, state
 
 SSL = RunConfig(
     corpus_options={
@@ -35,13 +33,13 @@ def measured(tmp_path_factory):
 
 def by_hand(config, folder) -> dict[str, float]:
     """Accuracies over the first epoch of a trainer with its own sampler, counted in a loop."""
-    trainer = Trainer(config, folder, checkpoints.find(run_folder(SSL) / "checkpoint"))
-    trainer.fill_queues()
-    generator = torch.Generator().manual_seed(config.seed + trainer.epoch)
-    trainer.sampler.refresh(trainer.reference_queue, generator)
-    labels, speaker, recording, found, seen = trainer.corpus, 0, 0, 0, 0
-    for batch in trainer.batches(trainer.epoch):
-        for i, j in zip(batch, trainer.sample(trainer.epoch, batch).tolist(), strict=True):
+    parts = state.begin(config, folder, state.find(run_folder(SSL) / "checkpoint"))
+    loop.fill(parts)
+    epoch = parts.position.epoch
+    parts.ssps.start_epoch(config.seed + epoch)
+    labels, speaker, recording, found, seen = parts.data.corpus, 0, 0, 0, 0
+    for batch in parts.data.batches(epoch):
+        for i, j in zip(batch.index, parts.ssps.choose(batch).pos.tolist(), strict=True):
             seen += 1
             if j >= 0:
                 found += 1

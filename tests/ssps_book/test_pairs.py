@@ -4,8 +4,7 @@ import pytest
 
 from ssps_book import pairs
 from ssps_lib import training
-from ssps_lib.training import RunConfig, checkpoints, run_folder
-from ssps_lib.training.loop import Trainer
+from ssps_lib.training import RunConfig, loop, run_folder, state
 
 SSL = RunConfig(
     corpus_options={
@@ -33,18 +32,20 @@ def measured(tmp_path_factory):
 
 
 def test_before_is_what_the_first_epoch_is_given(measured, tmp_path):
-    """The reference queue is that of a trainer that has filled its queues itself."""
-    parent = checkpoints.find(run_folder(SSL) / "checkpoint")
-    filled, ours = (Trainer(SSPS, tmp_path / name, parent) for name in "ab")
-    filled.fill_queues()
-    pairs._fill(ours)
-    assert (filled.reference_queue.values == ours.reference_queue.values).all()
+    """The nearest cluster of what fills the reference queue before training."""
+    parts = state.begin(SSPS, tmp_path / "a", state.find(run_folder(SSL) / "checkpoint"))
+    loop.fill(parts)
+    parts.ssps.start_epoch(SSPS.seed + parts.position.epoch)
+    of, nearest = parts.ssps.sampler.assignments, parts.ssps.sampler.neighbors
+    for anchor in measured["anchors"]:
+        for found in anchor["before"]:
+            assert of[found["index"]] == nearest[of[anchor["index"]], 0]
 
 
 def test_pairs_come_from_the_nearest_cluster(measured, tmp_path):
-    trainer = Trainer(SSPS, run_folder(SSPS))
-    pairs.choose(trainer, trainer.batches(0)[0], 1)  # clusters as for "after"
-    of, nearest = trainer.sampler.assignments, trainer.sampler.neighbors
+    parts = state.begin(SSPS, run_folder(SSPS))
+    pairs.choose(parts, parts.data.order(0)[0], 1)  # clusters as for "after"
+    of, nearest = parts.ssps.sampler.assignments, parts.ssps.sampler.neighbors
     for anchor in measured["anchors"]:
         for found in anchor["after"]:
             assert of[found["index"]] == nearest[of[anchor["index"]], 0]

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
-from ssps_lib.training import RunConfig
+from ssps_lib.training import RunConfig, loop, state
+from ssps_lib.training.build import Parts
 
 CORPUS = {
     "speakers": 8, "recordings": 2, "utterances": 2, "seconds": 1.0,
@@ -28,6 +30,19 @@ def bootstrapped(**changes) -> RunConfig:
     """The tiny run continued by one epoch with pseudo-positives."""
     chosen = {"positives": "ssps-clustering", "clusters": 5, "window": 1, "epochs": 1}
     return tiny(**({"start_from": tiny()} | chosen | changes))
+
+
+def parts_of(config: RunConfig, folder: Path, parent: Path | None = None) -> Parts:
+    """The parts of a run, with the checkpoint of its folder where there is one."""
+    AcceleratorState._reset_state(True)  # another test may have used another precision
+    return state.begin(config, folder, parent)
+
+
+def trained(config: RunConfig, folder: Path) -> Parts:
+    """The parts of a run after its epochs."""
+    parts = parts_of(config, folder)
+    loop.train(parts)
+    return parts
 
 
 def new_home(folder: Path, shared: Path) -> Path:

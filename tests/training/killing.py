@@ -61,24 +61,24 @@ def train(config, environment: dict, notes: Path, moment: tuple | int | None) ->
     import torch
 
     from ssps_lib import training
-    from ssps_lib.training.loop import Trainer
+    from ssps_lib.training import loop
 
     torch.set_num_threads(1)
     if isinstance(moment, tuple):
         arm(*moment)
     elif moment is not None:
         kill_after(moment)
-    iteration = Trainer.iteration
+    iteration = loop.iteration
 
     def note(what: object) -> None:
         with open(notes, "a") as file:
             file.write(f"{what}\n")
 
-    def noted(self, *arguments):
+    def noted(*arguments):
         note("iteration")
-        return iteration(self, *arguments)
+        return iteration(*arguments)
 
-    Trainer.iteration = noted
+    loop.iteration = noted
     warnings.showwarning = lambda message, *rest: note(message)
     try:
         note(f"eer {training.run(config).eer}")
@@ -113,11 +113,9 @@ def take_part(config, environment: dict, moment: tuple | None) -> None:
     os.environ.update(environment)
     import torch
 
-    from ssps_lib.training import loop
     from ssps_lib.training.__main__ import run_all
 
     torch.set_num_threads(1)
-    loop.TOGETHER = 1, 5.0  # steps from one checkpoint to the next
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the trace of a rank whose partner was killed
     if moment is not None:
         arm(*moment)

@@ -1,17 +1,15 @@
 """What cannot be trained: one sentence that says the value, what was expected and why."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
 
-from conftest import bootstrapped, tiny
+import conftest
+from conftest import CORPUS, bootstrapped, parts_of, tiny
 from ssps_lib import frameworks, training
 from ssps_lib.corpora import open_corpus
 from ssps_lib.recipes import recipe
-from ssps_lib.training import checkpoints, loop, run_folder
-from ssps_lib.training.loop import Trainer
+from ssps_lib.training import build, run_folder, state
 
 SSPS = {"positives": "ssps-clustering", "clusters": 5, "window": 1}
 
@@ -22,18 +20,27 @@ CASES = {
     "positives": (lambda: tiny(positives="knn"), "Unknown positives 'knn': expected one of ssl"),
     "encoder": (lambda: tiny(encoder="vgg"), "encoder is 'vgg', expected one of"),
     "field": (lambda: recipe(preset="smoke", epoch=3), "no option 'epoch': check the spelling"),
-    "augmentation": (lambda: tiny(augmentation="echo"), "augmentation 'echo' is unknown; choose"),
-    "optimizer": (lambda: tiny(optimizer="lamb"), "optimizer 'lamb' is unknown; choose one of"),
-    "schedule": (lambda: tiny(schedule="linear"), "schedule 'linear' is unknown; choose one of"),
-    "precision": (lambda: tiny(precision="fp8"), "precision 'fp8' is unknown; choose one of"),
-    "candidates": (lambda: tiny(candidates="all"), "candidates 'all' is unknown; choose one of"),
+    "augmentation": (
+        lambda: tiny(augmentation="echo"),
+        "augmentation is 'echo', expected 'none', 'reverb",
+    ),
+    "optimizer": (lambda: tiny(optimizer="lamb"), "optimizer is 'lamb', expected 'adam' or 'sgd'"),
+    "schedule": (
+        lambda: tiny(schedule="linear"),
+        "schedule is 'linear', expected 'step' or 'cosine'",
+    ),
+    "precision": (lambda: tiny(precision="fp8"), "precision is 'fp8', expected 'no' or 'bf16'"),
+    "candidates": (
+        lambda: tiny(candidates="all"),
+        "candidates is 'all', expected 'queue' or 'cluster'",
+    ),
     "framework option": (
         lambda: tiny(framework_options={"tau": 1.0}),
-        "'simclr' has no option 'tau', expected some of temperature",
+        "'simclr' has no option 'tau'; known are temperature",
     ),
     "encoder option": (
         lambda: tiny(encoder_options={"width": 8}),
-        "'ecapa_tdnn' cannot have the options {'width': 8}: .*'width'",
+        "'ecapa_tdnn' has no option 'width'; known are ",
     ),
     "no such corpus": (
         lambda: tiny(corpus="/nowhere/speech", corpus_options={}),
@@ -51,29 +58,38 @@ CASES = {
         lambda: tiny(**SSPS | {"window": 5}),
         "window M = 5 is not below the number of clusters K = 5",
     ),
-    "negative M": (lambda: tiny(**SSPS | {"window": -1}), "window is -1, at least 0 is needed"),
+    "negative M": (
+        lambda: tiny(**SSPS | {"window": -1}),
+        "window is -1, expected greater than or equal to 0",
+    ),
     "M above N": (
         lambda: tiny(positives="ssps-nn", window=32),
         "M is 32 neighbours but .* has 32 training utterances: lower M",
     ),
     "queue above N": (
         lambda: tiny(**SSPS | {"positive_queue": 33}),
-        "queue for 32 utterances needs 1 to 32 slots, got size=33",
+        "positive_queue is 33 but .* has 32 training utterances: lower it",
     ),
-    "batch of one": (lambda: tiny(batch_size=1), "batch_size is 1, at least 2 is needed"),
+    "batch of one": (
+        lambda: tiny(batch_size=1),
+        "batch_size is 1, expected greater than or equal to 2",
+    ),
     "batch above N": (
         lambda: tiny(batch_size=33),
         "batch_size is 33 but .* has 32 training utterances: choose a smaller batch",
     ),
-    "crop": (lambda: tiny(crop=0.0), "crop is 0.0, a positive number is needed"),
+    "crop": (lambda: tiny(crop=0.0), "crop is 0.0, expected greater than 0"),
     "long crop": (
         lambda: tiny(crop=1.5),
         "crop is 1.5 s.* the longest utterance or noise has 1.0 s: choose a shorter crop",
     ),
     "short crop": (lambda: tiny(crop=0.01), "waveform has 160 samples, expected more than"),
-    "learning rate": (lambda: tiny(learning_rate=-1.0), "learning_rate is -1.0, a positive"),
-    "no epochs": (lambda: tiny(epochs=0), "epochs is 0, at least 1 is needed"),
-    "averaging": (lambda: tiny(average_last=0), "average_last is 0, at least 1 is needed"),
+    "learning rate": (
+        lambda: tiny(learning_rate=-1.0),
+        "learning_rate is -1.0, expected greater than 0",
+    ),
+    "no epochs": (lambda: tiny(epochs=0), "epochs is 0, expected greater than 0"),
+    "averaging": (lambda: tiny(average_last=0), "average_last is 0, expected greater than 0"),
     "temperature": (lambda: tiny(framework_options={"temperature": 0.0}), "temperature is 0.0"),
 }
 
@@ -88,23 +104,68 @@ def test_bad_input_gives_one_clear_sentence(case, home):
     assert not list(home.glob("runs/*/checkpoint*"))
 
 
-def test_too_many_clusters_are_refused_before_the_ssl_run_is_trained(home):
-    config = bootstrapped(clusters=33)
-    with pytest.raises(ValueError, match=r"K is 33 clusters but .* lower K"):
+ONE_EACH = CORPUS | {"recordings": 1}
+LATE = {
+    "K above N": ({"clusters": 33}, "K is 33 clusters but .* has 32 training utterances: lower K"),
+    "K above what complete batches hold": (
+        {"clusters": 31, "batch_size": 10},
+        "K is 31 clusters but .* 32 training utterances, 30 in complete batches of 10: lower K",
+    ),
+    "M above what complete batches hold": (
+        {"positives": "ssps-nn", "clusters": None, "window": 30, "batch_size": 10},
+        "M is 30 neighbours but .* 30 in complete batches of 10: lower M",
+    ),
+    "labels that give no positive": (
+        {"positives": "supervised", "corpus_options": ONE_EACH},
+        "each training speaker of the corpus 'simulated.*' has one: choose other positives",
+    ),
+    "no such sampler": ({"positives": "knn"}, "Unknown positives 'knn'"),
+    "no such option": ({"framework_options": {"tau": 1}}, "'simclr' has no option 'tau'"),
+    "no noise bank": (
+        {"noises": "bank", "augmentation": "reverb+noise"},
+        "noises is 'bank' but the corpus 'simulated' was packed without MUSAN",
+    ),
+    "minutes": ({"seed": 3}, "SSPS_CHECKPOINT_MINUTES is 'often', a number"),
+}
+
+
+@pytest.mark.parametrize("case", LATE)
+def test_what_the_second_phase_lacks_is_said_before_the_first_is_trained(case, home, monkeypatch):
+    changes, message = LATE[case]
+    if case == "minutes":
+        monkeypatch.setenv("SSPS_CHECKPOINT_MINUTES", "often")
+    shared = {k: v for k, v in changes.items() if k in ("batch_size", "corpus_options")}
+    config = bootstrapped(start_from=tiny(**shared), **changes)
+    with pytest.raises(ValueError, match=message):
         training.run(config)
-    assert not list(home.glob("runs/*/checkpoint"))
+    assert not list(home.glob("runs/*"))
+
+
+def test_speakers_with_one_recording_each_train_and_are_scored():
+    """There is no pair across recordings for Figure 5, and nothing else is missing."""
+    run = training.run(tiny(corpus_options=ONE_EACH, epochs=1, batch_size=4))
+    assert "train_same_speaker" not in run.arrays and "train_different_speaker" in run.arrays
+
+
+def test_an_error_within_a_part_is_no_bad_option(monkeypatch):
+    def broken(self, *arguments, **options):
+        raise TypeError("a mistake in the constructor")
+
+    monkeypatch.setattr(frameworks.SimCLR, "__init__", broken)
+    with pytest.raises(TypeError, match="a mistake in the constructor"):
+        training.run(tiny())
 
 
 def test_a_corpus_that_changed_since_the_checkpoint_is_refused(tmp_path, monkeypatch):
     """One utterance is left out; the number of mini-batches stays."""
     config = tiny(epochs=2, batch_size=10)
-    Trainer(config.with_(epochs=1), tmp_path).train()
-    Trainer(config, tmp_path)
+    conftest.trained(config.with_(epochs=1), tmp_path)
+    parts_of(config, tmp_path)
     fewer = open_corpus("simulated", **config.corpus_options)
     fewer.train = fewer.train.subset(np.arange(31), fewer.train.name)
-    monkeypatch.setattr(loop, "open_corpus", lambda *_, **__: fewer)
+    monkeypatch.setattr(build, "open_corpus", lambda *_, **__: fewer)
     with pytest.raises(ValueError, match="belongs to other utterances than the corpus 'simulated"):
-        Trainer(config, tmp_path)
+        parts_of(config, tmp_path)
 
 
 def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_good_checkpoint(monkeypatch):
@@ -120,8 +181,6 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_good_checkpoint(mo
     config = tiny()
     with pytest.raises(FloatingPointError, match=r"loss became nan in epoch 2 .*learning rate"):
         training.run(config)
-    state = json.loads(
-        (checkpoints.find(run_folder(config) / "checkpoint") / "state.json").read_text()
-    )
-    assert state["epoch"] == 1
+    found, _ = state.read(state.find(run_folder(config) / "checkpoint"))
+    assert found["epoch"] == 1
     assert training.load(config) is None

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, fields
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,8 @@ from ssps_lib.training import RunConfig, config, from_dict, with_seed
 
 OTHER = {
     "corpus": "other", "corpus_options": {"speakers": 9}, "crop": 1.0, "reference_crop": 3.0,
-    "augmentation": "none", "framework": "moco", "framework_options": {"temperature": 0.1},
+    "augmentation": "none", "noises": "bank",
+    "framework": "moco", "framework_options": {"temperature": 0.1},
     "encoder": "fast_resnet34", "encoder_options": {"channels": 8}, "positives": "supervised",
     "clusters": 7, "window": 3, "candidates": "cluster", "positive_queue": 5, "epochs": 3,
     "queue_precision": "fp16", "kmeans_precision": "bf16", "compiler": "inductor",
@@ -19,6 +21,7 @@ OTHER = {
     "seed": 2, "average_last": 3, "observe_every": 4, "start_from": RunConfig(epochs=1),
 }  # fmt: skip
 
+RECORDS = Path(__file__).parents[2] / "book" / "records"
 HASH = "40b5ded1a5d2"  # of RunConfig() at VERSION 1
 
 
@@ -33,6 +36,33 @@ def test_fields_that_came_later_leave_the_names_of_older_runs():
     values = RunConfig().to_dict()
     assert not set(config.LATER) & set(values)
     assert from_dict(values) == RunConfig()
+
+
+def test_every_stored_record_is_still_found_by_its_config():
+    """The names that older versions of the library gave them."""
+    found = {file.stem: json.loads(file.read_text()) for file in RECORDS.glob("*.json")}
+    configs = {name: from_dict(values["config"]) for name, values in found.items()
+               if "config" in values}  # fmt: skip
+    assert {name: one.name for name, one in configs.items()} == {name: name for name in configs}
+    assert len(configs) >= 100
+
+
+@pytest.mark.parametrize(("values", "sentence"), [
+    ({"epochs": 0}, "epochs is 0, expected greater than 0"),
+    ({"epochs": True}, "epochs is True, expected a valid integer"),
+    ({"optimizer": "lamb"}, "optimizer is 'lamb', expected 'adam' or 'sgd'"),
+    ({"corpus": ""}, "corpus is '', expected at least 1 character"),
+    ({"encoder_options": {8: 1}}, "encoder_options (at 8) is 8, expected a valid string"),
+    ({"crop": 0.0, "epochs": 0}, "crop is 0.0, expected greater than 0"),
+])  # fmt: skip
+def test_a_refusal_is_one_sentence(values, sentence):
+    with pytest.raises(ValueError) as caught:
+        RunConfig(**values)
+    assert str(caught.value) == sentence
+
+
+def test_a_number_may_be_written_without_its_point():
+    assert RunConfig(crop=2).hash == RunConfig(crop=2.0).hash
 
 
 def test_the_seed_of_the_parent_changes_the_hash():
@@ -64,7 +94,8 @@ def test_new_training_semantics_name_other_runs(monkeypatch):
 
 
 def test_configs_survive_json():
-    parent = RunConfig(epochs=1, framework="moco", encoder="fast_resnet34")
+    same = {"framework": "moco", "encoder": "fast_resnet34", "optimizer": "sgd"}
+    parent = RunConfig(epochs=1, **same)
     changes = {"positives": "ssps-nn", "epochs": 100, "start_from": parent}
     child = RunConfig(**(OTHER | changes))
     assert from_dict(json.loads(json.dumps(asdict(child)))) == child

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import tiny
+import conftest
+from conftest import parts_of, tiny
 from ssps_lib import training
 from ssps_lib.frameworks.collapse import CollapseWarning
-from ssps_lib.training.loop import Trainer
-from ssps_lib.training.run import run_folder
+from ssps_lib.training import loop, run_folder
+from ssps_lib.training.ssps import SSPS
 
 N = 32
 OPTIONS = {
@@ -46,40 +47,40 @@ def config_of(framework, positives="ssl", **changes):
 
 
 def trained(config):
-    """The trainer after its epochs, and the values of its last one."""
-    trainer = Trainer(config, run_folder(config))
-    trainer.train()
-    return trainer, trainer.metrics[-1]
+    """The parts of a run after its epochs, and the values of its last one."""
+    parts = conftest.trained(config, run_folder(config))
+    return parts, parts.position.metrics[-1]
 
 
-def assert_restored(config, trainer):
-    """A second trainer finds all of the first's state."""
-    again = Trainer(config, run_folder(config))
-    assert (again.epoch, again.metrics) == (trainer.epoch, trainer.metrics)
-    for key, value in trainer.framework.state_dict().items():
+def assert_restored(config, parts):
+    """Built again they have all of the state."""
+    again = parts_of(config, run_folder(config))
+    assert again.position == parts.position
+    for key, value in parts.framework.state_dict().items():
         assert torch.equal(again.framework.state_dict()[key], value), key
-    if trainer.bootstraps:
+    if isinstance(parts.ssps, SSPS):
         for name in ("reference_queue", "positive_queue"):
-            for key, value in getattr(trainer, name).state_dict().items():
-                assert torch.equal(getattr(again, name).state_dict()[key], value)
+            for key, value in getattr(parts.ssps, name).state_dict().items():
+                assert torch.equal(getattr(again.ssps, name).state_dict()[key], value)
 
 
 @pytest.mark.parametrize(("framework", "positives"), PAIRS)
 def test_every_framework_learns_from_every_sampler(framework, positives):
     config = config_of(framework, positives)
-    trainer, values = trained(config)
+    parts, values = trained(config)
     assert np.isfinite(values["loss"])
     assert values["embedding_std"] > 0
     assert 0 <= values["dev_eer"] <= 100
-    assert trainer.bootstraps == ("coverage" in values) == positives.startswith("ssps")
-    if trainer.bootstraps:
+    bootstraps = isinstance(parts.ssps, SSPS)
+    assert bootstraps == ("coverage" in values) == positives.startswith("ssps")
+    if bootstraps:
         assert values["coverage"] > 0.5
         assert 0 <= values["speaker_accuracy"] <= 100
-        assert len(trainer.reference_queue) == len(trainer.positive_queue) == N
-        shape = trainer.positive_queue.values.shape
-        assert shape == (N, *trainer.framework.embedding_shape)
-        assert trainer.positive_queue.values.isfinite().all()
-    assert_restored(config, trainer)
+        queue = parts.ssps.positive_queue
+        assert len(parts.ssps.reference_queue) == len(queue) == N
+        assert queue.values.shape == (N, *parts.framework.embedding_shape)
+        assert queue.values.isfinite().all()
+    assert_restored(config, parts)
 
 
 def test_the_positive_queue_may_be_smaller_than_the_corpus():
@@ -89,10 +90,10 @@ def test_the_positive_queue_may_be_smaller_than_the_corpus():
         config = config_of(
             "simclr", "ssps-clustering", positive_queue=12, candidates=candidates, epochs=2
         )
-        trainer, values = trained(config)
-        assert len(trainer.positive_queue) == trainer.positive_queue.size == 12
-        assert len(trainer.reference_queue) == N
-        assert_restored(config, trainer)
+        parts, values = trained(config)
+        assert len(parts.ssps.positive_queue) == parts.ssps.positive_queue.size == 12
+        assert len(parts.ssps.reference_queue) == N
+        assert_restored(config, parts)
         coverage[candidates] = values["coverage"]
     assert 0 < coverage["cluster"] < coverage["queue"] <= 1
 
@@ -104,11 +105,11 @@ def test_all_members_of_a_cluster_are_candidates_where_the_queue_holds_all():
 
 def test_the_supervised_framework_learns_labels():
     config = config_of("supervised", epochs=4)
-    trainer, values = trained(config)
-    assert trainer.framework.weight.shape == (8, 16)  # speakers, dimensions
-    assert [round(0.3 * 16_000)] == trainer.feeder.samples
-    assert values["loss"] < trainer.metrics[0]["loss"]
-    assert_restored(config, trainer)
+    parts, values = trained(config)
+    assert parts.framework.weight.shape == (8, 16)  # speakers, dimensions
+    assert [round(0.3 * 16_000)] == parts.data.samples
+    assert values["loss"] < parts.position.metrics[0]["loss"]
+    assert_restored(config, parts)
 
 
 @pytest.mark.parametrize("frozen_epochs", [0, 1])
@@ -117,9 +118,9 @@ def test_bottlenecks_in_the_queue_of_dino_are_exact_while_its_last_layer_is_froz
     for queue in ("bottleneck", "logits"):
         options = OPTIONS["dino"] | {"queue": queue, "frozen_epochs": frozen_epochs}
         config = config_of("dino", "ssps-clustering", framework_options=options, learning_rate=1e-2)
-        trainer, values = trained(config)
+        parts, values = trained(config)
         losses.append(values["loss"])
-        shapes.append(trainer.positive_queue.shape)
+        shapes.append(parts.ssps.positive_queue.shape)
     assert shapes == [(2, 8), (2, 24)]
     assert (losses[1] == pytest.approx(losses[0], rel=1e-5)) == (frozen_epochs == 1)
 
@@ -127,10 +128,8 @@ def test_bottlenecks_in_the_queue_of_dino_are_exact_while_its_last_layer_is_froz
 def test_the_same_weights_give_the_same_curve_to_the_bit(tmp_path):
     calm = {"framework_options": {"temperature": 0.5}, "crop": 0.8}  # batches hide less of it
     config = config_of("simclr", epochs=3, **calm)
-    first, second = (Trainer(config, tmp_path / name) for name in ("first", "second"))
-    for trainer in (first, second):
-        trainer.train()
-    curves = [[row["loss"] for row in trainer.metrics] for trainer in (first, second)]
+    first, second = (conftest.trained(config, tmp_path / name) for name in ("first", "second"))
+    curves = [[row["loss"] for row in parts.position.metrics] for parts in (first, second)]
     assert curves[0] == curves[1]
     assert curves[0][-1] < curves[0][0]
     for key, value in first.framework.state_dict().items():
@@ -168,19 +167,19 @@ def test_a_queue_of_negatives_smaller_than_the_batch_is_refused():
 
 def test_a_checkpoint_of_another_architecture_is_refused(tmp_path):
     config = config_of("simclr")
-    Trainer(config, tmp_path).train()
+    conftest.trained(config, tmp_path)
     for other in (config_of("vicreg"), config.with_(encoder="fast_resnet34", encoder_options={})):
         with pytest.raises(ValueError, match="checkpoint belongs to another model: "):
-            Trainer(other, tmp_path)
+            parts_of(other, tmp_path)
 
 
 def test_a_collapse_is_warned_of(tmp_path):
-    trainer = Trainer(config_of("simclr", learning_rate=1e-9), tmp_path)
-    final = trainer.framework.encoder.fc
+    parts = parts_of(config_of("simclr", learning_rate=1e-9), tmp_path)
+    final = parts.framework.encoder.fc
     torch.nn.init.zeros_(final.weight)  # every utterance has the same representation
     torch.nn.init.ones_(final.bias)
     with pytest.warns(CollapseWarning, match="epoch 1: embedding_std is .* lower the learning"):
-        trainer.train()
+        loop.train(parts)
 
 
 def test_ssps_continues_any_framework_from_its_ssl_run():

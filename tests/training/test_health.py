@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from conftest import bootstrapped, tiny
+from conftest import bootstrapped, parts_of, tiny
 from ssps_lib import frameworks, losses, training
 from ssps_lib.frameworks import collapse
 from ssps_lib.frameworks.momentum import move_average
 from ssps_lib.positives.kmeans import kmeans
-from ssps_lib.training import checkpoints, run_folder
-from ssps_lib.training.feeder import Feeder
+from ssps_lib.training import loop, run_folder, state
+from ssps_lib.training.data import Data
 from ssps_lib.training.health import BLOCK, DivergedError, Watch
-from ssps_lib.training.loop import Trainer
+from ssps_lib.training.ssps import SSPS
 
 
 def spoil(monkeypatch, owner, name: str, call: int, value=float("nan")) -> None:
@@ -29,56 +29,56 @@ def spoil(monkeypatch, owner, name: str, call: int, value=float("nan")) -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_the_step_and_its_utterances_are_named(tmp_path, monkeypatch, value):
     spoil(monkeypatch, frameworks.SimCLR, "loss", 7, value)
-    trainer = Trainer(tiny(), tmp_path)
+    parts = parts_of(tiny(), tmp_path)
     with pytest.raises(DivergedError, match=rf"the loss became {value} in epoch 2 at step 3") as e:
-        trainer.train()
+        loop.train(parts)
     assert (e.value.epoch, e.value.step) == (2, 3)
-    assert e.value.indices == trainer.batches(1)[2].tolist()
+    assert e.value.indices == parts.data.order(1)[2].tolist()
     first = ", ".join(map(str, e.value.indices))
     assert f"training indices {first}: lower the learning rate (0.001)" in str(e.value)
     assert "\n" not in str(e.value)
-    assert Trainer(tiny(), tmp_path).epoch == 1  # the last good checkpoint
+    assert parts_of(tiny(), tmp_path).position.epoch == 1  # the last good checkpoint
 
 
 def test_a_spoilt_position_never_becomes_a_checkpoint(tmp_path, monkeypatch):
     spoil(monkeypatch, frameworks.SimCLR, "loss", 7)
+    monkeypatch.setenv("SSPS_CHECKPOINT_MINUTES", "0")
     with pytest.raises(DivergedError):
-        Trainer(tiny(), tmp_path, minutes=0).train()
-    again = Trainer(tiny(), tmp_path)
-    assert (again.epoch, again.progress.step) == (1, 2)
+        loop.train(parts_of(tiny(), tmp_path))
+    again = parts_of(tiny(), tmp_path)
+    assert (again.position.epoch, again.position.step) == (1, 2)
     assert all(value.isfinite().all() for value in again.framework.state_dict().values())
 
 
 def test_embeddings_are_watched_too(tmp_path, monkeypatch):
     spoil(monkeypatch, collapse, "embedding_std", 2)
     with pytest.raises(DivergedError, match="embeddings' spread became nan in epoch 1 at step 2"):
-        Trainer(tiny(), tmp_path).train()
+        loop.train(parts_of(tiny(), tmp_path))
 
 
 def test_broken_audio_is_the_cause_where_it_is(tmp_path, monkeypatch):
-    views = Feeder.views
+    finished = Data.finished
 
-    def broken(self, epoch, index, positive=None):
-        out = views(self, epoch, index, positive)
-        for view in out:
-            view[torch.from_numpy(index) == 5] = torch.nan
-        return out
+    def broken(self, *arguments):
+        batch = finished(self, *arguments)
+        for view in batch.views:
+            view[batch.own == 5] = torch.nan
+        return batch
 
-    monkeypatch.setattr(Feeder, "views", broken)
-    trainer = Trainer(tiny(), tmp_path)
+    monkeypatch.setattr(Data, "finished", broken)
+    parts = parts_of(tiny(), tmp_path)
     with pytest.raises(DivergedError, match="are not finite, look at its audio") as caught:
-        trainer.train()
-    assert f"the frames of '{trainer.corpus.keys[5]}'" in str(caught.value)
+        loop.train(parts)
+    assert f"the frames of '{parts.data.corpus.keys[5]}'" in str(caught.value)
     assert 5 in caught.value.indices
     assert not (tmp_path / "checkpoint").exists()
 
 
 def test_a_diverged_queue_stops_the_next_clustering(monkeypatch):
-    spoil(monkeypatch, Trainer, "reference", 6)
+    spoil(monkeypatch, SSPS, "reference", 6)
     with pytest.raises(ValueError, match=r"k-means got rows that are not finite.* diverged"):
         training.run(bootstrapped(epochs=2))
-    state = checkpoints.find(run_folder(bootstrapped(epochs=2)) / "checkpoint")
-    assert state is not None
+    assert state.find(run_folder(bootstrapped(epochs=2)) / "checkpoint") is not None
 
 
 def test_a_look_finds_the_first_fault_and_waits_for_a_block():
@@ -129,13 +129,13 @@ def test_half_precision_scores_become_full(monkeypatch):
 
 def test_deterministic_mode_is_on_while_training_and_off_afterwards(monkeypatch):
     seen = []
-    iteration = Trainer.iteration
+    iteration = loop.iteration
 
-    def spied(self, *arguments):
+    def spied(*arguments):
         seen.append(torch.are_deterministic_algorithms_enabled())
-        return iteration(self, *arguments)
+        return iteration(*arguments)
 
-    monkeypatch.setattr(Trainer, "iteration", spied)
+    monkeypatch.setattr(loop, "iteration", spied)
     plain = training.run(tiny(epochs=1))
     monkeypatch.setenv("SSPS_DETERMINISTIC", "1")
     run = training.run(tiny(epochs=1, seed=3))
@@ -148,7 +148,7 @@ def test_deterministic_mode_is_on_while_training_and_off_afterwards(monkeypatch)
 
 
 @pytest.mark.parametrize("text", ["often", "-1", "nan"])
-def test_minutes_between_checkpoints_are_checked(tmp_path, monkeypatch, text):
+def test_minutes_between_checkpoints_are_checked(monkeypatch, text):
     monkeypatch.setenv("SSPS_CHECKPOINT_MINUTES", text)
     with pytest.raises(ValueError, match=f"SSPS_CHECKPOINT_MINUTES is '{text}', a number"):
-        Trainer(tiny(), tmp_path)
+        loop.checkpoint_minutes()

@@ -9,10 +9,11 @@ from killing import until_killed
 from test_frameworks_samplers import config_of
 from test_resume import Interrupted, interrupt, outcome
 
-from conftest import bootstrapped, new_home, tiny
+import conftest
+from conftest import bootstrapped, new_home, parts_of, tiny
 from ssps_lib import training
-from ssps_lib.training import run_folder
-from ssps_lib.training.loop import Trainer
+from ssps_lib.training import loop, run_folder
+from ssps_lib.training.ssps import SSPS
 
 RUN = bootstrapped(
     start_from=tiny(epochs=1, average_last=1), epochs=2, augmentation="reverb+noise",
@@ -20,7 +21,7 @@ RUN = bootstrapped(
 )  # fmt: skip
 EACH_STEP = {"SSPS_CHECKPOINT_MINUTES": "0"}
 RANDOM_KILLS = 5
-LOOP, CHECKPOINTS = "ssps_lib.training.loop:Trainer", "ssps_lib.training.checkpoints"
+LOOP, STATE = "ssps_lib.training.loop", "ssps_lib.training.state"
 
 
 @pytest.fixture(scope="module")
@@ -36,23 +37,22 @@ def uninterrupted(tmp_path_factory, shared_home):
 @pytest.mark.parametrize(
     ("place", "calls", "environment"),
     [
-        pytest.param(f"{LOOP}.iteration", 3, EACH_STEP, id="in the SSL phase"),
-        pytest.param(f"{CHECKPOINTS}:_write", 5, EACH_STEP, id="while a checkpoint is written"),
-        pytest.param(f"{CHECKPOINTS}:_sync", 9, EACH_STEP, id="while a checkpoint is flushed"),
+        pytest.param(f"{LOOP}:iteration", 3, EACH_STEP, id="in the SSL phase"),
+        pytest.param(f"{STATE}:_write", 5, EACH_STEP, id="while a checkpoint is written"),
+        pytest.param(f"{STATE}:_sync", 9, EACH_STEP, id="while a checkpoint is flushed"),
         pytest.param("pathlib:Path.rename", 3, EACH_STEP, id="between its renames"),
-        pytest.param(f"{LOOP}._schedule", 2, EACH_STEP, id="after a checkpoint"),
-        pytest.param(f"{LOOP}.fill_queues", 1, {}, id="at the switch to SSPS"),
+        pytest.param(f"{LOOP}:schedule", 2, EACH_STEP, id="after a checkpoint"),
+        pytest.param(f"{LOOP}:fill", 1, {}, id="at the switch to SSPS"),
         pytest.param("ssps_lib.positives.kmeans:_assign", 16, {}, id="inside k-means"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:the lock of run")
 def test_killed_at_a_chosen_moment(uninterrupted, home, tmp_path, place, calls, environment):
     moment = (place, calls, signal.SIGKILL)
     assert until_killed(RUN, home, tmp_path / "notes", moment, **environment) == -signal.SIGKILL
     assert training.load(RUN) is None
     training.run(RUN)
     assert outcome(RUN) == uninterrupted
-    assert not list(run_folder(RUN).glob("*.new")) + list(run_folder(RUN).glob("lock.json"))
+    assert not list(run_folder(RUN).glob("*.new"))
 
 
 def test_killed_again_and_again_at_random_moments(uninterrupted, home, tmp_path):
@@ -85,24 +85,24 @@ def test_each_framework_goes_on_from_within_an_epoch(
     tmp_path, monkeypatch, framework, positives, changes
 ):
     config = config_of(framework, positives, epochs=2, schedule="cosine", **changes)
-    whole = Trainer(config, tmp_path / "whole")
-    whole.train()
+    whole = conftest.trained(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        interrupt(patch, Trainer, "iteration", 6)
+        interrupt(patch, loop, "iteration", 6)
+        patch.setenv("SSPS_CHECKPOINT_MINUTES", "0")
         with pytest.raises(Interrupted):
-            Trainer(config, tmp_path / "broken", minutes=0).train()
-    again = Trainer(config, tmp_path / "broken")
-    assert (again.epoch, again.progress.step) == (1, 2)
-    again.train()
+            conftest.trained(config, tmp_path / "broken")
+    again = parts_of(config, tmp_path / "broken")
+    assert (again.position.epoch, again.position.step) == (1, 2)
+    loop.train(again)
     for key, value in whole.framework.state_dict().items():
         assert torch.equal(again.framework.state_dict()[key], value), key
-    for one, other in zip(whole.metrics, again.metrics, strict=True):
+    for one, other in zip(whole.position.metrics, again.position.metrics, strict=True):
         clock = {"seconds", "utterances_per_second"}
         assert {k: v for k, v in one.items() if k not in clock} == {
             k: v for k, v in other.items() if k not in clock
         }
-    if whole.bootstraps:
+    if isinstance(whole.ssps, SSPS):
         for name in ("reference_queue", "positive_queue"):
-            state = getattr(again, name).state_dict()
-            for key, value in getattr(whole, name).state_dict().items():
+            state = getattr(again.ssps, name).state_dict()
+            for key, value in getattr(whole.ssps, name).state_dict().items():
                 assert torch.equal(state[key], value), (name, key)

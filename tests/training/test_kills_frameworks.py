@@ -20,8 +20,8 @@ from ssps_lib.training import run_folder
 
 STEPS = 4  # of an epoch: one of SSL, one of SSPS
 EACH_STEP = {"SSPS_CHECKPOINT_MINUTES": "0"}
-ITERATION = "ssps_lib.training.loop:Trainer.iteration"
-WRITE = "ssps_lib.training.checkpoints:_write"
+ITERATION = "ssps_lib.training.loop:iteration"
+WRITE = "ssps_lib.training.state:_write"
 
 
 def run_of(framework: str):

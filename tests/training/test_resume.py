@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from conftest import bootstrapped, new_home, tiny
+from conftest import bootstrapped, new_home, parts_of, tiny
 from ssps_lib import training
-from ssps_lib.training import checkpoints, record
-from ssps_lib.training.loop import Trainer
-from ssps_lib.training.run import run_folder, train
+from ssps_lib.training import loop, record, run_folder, state
+from ssps_lib.training.run import train
+from ssps_lib.training.ssps import SSPS as Bootstrapped
 
 SSL = tiny(epochs=1, average_last=1)
 SSPS = bootstrapped(start_from=SSL, epochs=3, augmentation="reverb+noise", positive_queue=20)
@@ -64,10 +64,10 @@ def interrupt(monkeypatch, owner, name: str, calls: int) -> None:
 @pytest.mark.parametrize(
     ("owner", "name", "calls"),
     [
-        pytest.param(Trainer, "_insert", 2, id="while the queues are filled"),
-        pytest.param(Trainer, "iteration", 6, id="in the second epoch"),
-        pytest.param(Trainer, "observe", 1, id="while the second epoch is observed"),
-        pytest.param(checkpoints, "_write", 6, id="while the second checkpoint is written"),
+        pytest.param(Bootstrapped, "insert", 2, id="while the queues are filled"),
+        pytest.param(loop, "iteration", 6, id="in the second epoch"),
+        pytest.param(loop, "observe", 1, id="while the second epoch is observed"),
+        pytest.param(state, "_write", 6, id="while the second checkpoint is written"),
         pytest.param(Path, "rename", 2, id="between the renames of a checkpoint"),
         pytest.param(record, "write", 0, id="before the record is written"),
     ],
@@ -91,14 +91,14 @@ import torch
 torch.set_num_threads(1)
 from test_resume import SSPS
 from ssps_lib import training
-from ssps_lib.training.loop import Trainer
-iteration, left = Trainer.iteration, [6]
+from ssps_lib.training import loop
+iteration, left = loop.iteration, [6]
 def killed(*arguments):
     left[0] -= 1
     if left[0] == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     return iteration(*arguments)
-Trainer.iteration = killed
+loop.iteration = killed
 training.run(SSPS)
 """
 
@@ -107,19 +107,19 @@ def test_killed_in_the_second_epoch_it_ends_the_same(uninterrupted, trained_ssl)
     here = str(Path(__file__).parent)
     code = subprocess.run([sys.executable, "-c", KILLED, here]).returncode
     assert code == -signal.SIGKILL
-    assert checkpoints.find(run_folder(SSPS) / "checkpoint") is not None
+    assert state.find(run_folder(SSPS) / "checkpoint") is not None
     training.run(SSPS)
     assert outcome(SSPS) == uninterrupted[0]
 
 
 def test_it_starts_from_the_weights_of_the_ssl_run(trained_ssl, tmp_path):
-    parent = checkpoints.find(run_folder(SSL) / "checkpoint")
-    trainer = Trainer(SSPS, tmp_path / "new", parent)
-    assert (trainer.epoch, trainer.metrics) == (1, [])
-    state = checkpoints.load_file(str(parent / "framework.safetensors"))
-    for key, value in trainer.framework.state_dict().items():
-        assert value.equal(state[key]), key
-    assert trainer.optimizer.state_dict()["state"]  # Adam's moments carry on too
+    parent = state.find(run_folder(SSL) / "checkpoint")
+    parts = parts_of(SSPS, tmp_path / "new", parent)
+    assert (parts.position.epoch, parts.position.metrics) == (1, [])
+    _, files = state.read(parent)
+    for key, value in parts.framework.state_dict().items():
+        assert value.equal(files["framework"][key]), key
+    assert parts.optimizer.state_dict()["state"]  # Adam's moments carry on too
 
 
 def test_a_missing_parent_is_named():

@@ -4,8 +4,7 @@ import math
 
 import pytest
 
-from ssps_lib.training import RunConfig
-from ssps_lib.training.loop import learning_rate
+from ssps_lib.training import RunConfig, learning_rate
 
 
 @pytest.mark.parametrize(

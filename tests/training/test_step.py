@@ -4,12 +4,12 @@ from contextlib import nullcontext
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 
-from conftest import CORPUS, bootstrapped, tiny
+from conftest import CORPUS, bootstrapped, parts_of, tiny
 from ssps_lib import encoders, positives
-from ssps_lib.training.loop import Trainer
-from ssps_lib.training.progress import Progress
+from ssps_lib.training import loop, signals
+from ssps_lib.training.build import Parts
+from ssps_lib.training.step import iteration
 
 META = torch.device("meta")  # holds shapes only: whoever reads a value of it fails
 
@@ -22,18 +22,25 @@ OPTIONS = {
 }
 
 
-def moved(trainer: Trainer) -> Trainer:
-    """The trainer with everything that lives on the device moved to one that cannot be read."""
-    trainer.device = trainer.feeder.device = META
-    trainer.framework.to(META)
-    trainer.labels = trainer.labels.to(META)
-    trainer.observer.sums = trainer.observer.sums.to(META)
-    trainer.feeder.augmentation.bank = trainer.feeder.augmentation.bank.to(META)
-    for queue in (trainer.reference_queue, trainer.positive_queue):
-        queue.values = queue.values.to(META)
-    if trainer.sampler.centroids is not None:
-        trainer.sampler.centroids = trainer.sampler.centroids.to(META)
-    return trainer
+def moved(parts: Parts) -> Parts:
+    """The parts with everything that lives on the device moved to one that cannot be read."""
+    parts.framework.to(META)
+    parts.data.device = META
+    parts.data.labels = parts.data.labels.to(META)
+    if parts.data.augmentation.bank is not None:
+        parts.data.augmentation.bank = parts.data.augmentation.bank.to(META)
+    if hasattr(parts.ssps, "observer"):
+        parts.ssps.observer.sums = parts.ssps.observer.sums.to(META)
+        for queue in (parts.ssps.reference_queue, parts.ssps.positive_queue):
+            queue.values = queue.values.to(META)
+        if parts.ssps.sampler.centroids is not None:
+            parts.ssps.sampler.centroids = parts.ssps.sampler.centroids.to(META)
+    parts.optimizer = torch.optim.Adam(parts.framework.parameter_groups(0.0))
+    return parts
+
+
+def first_batch(parts: Parts, epoch: int):
+    return next(parts.data.batches(epoch))
 
 
 @pytest.mark.parametrize("name", sorted(OPTIONS))
@@ -46,34 +53,47 @@ def test_an_iteration_reads_nothing_back_from_the_device(name, tmp_path, monkeyp
         "augmentation": "reverb+noise",
     }
     config = bootstrapped(positive_queue=ring, start_from=tiny(**options), **options, crop=0.3)
-    AcceleratorState._reset_state(True)
-    trainer = Trainer(config, tmp_path)
-    trainer.framework.train()
-    for batch in trainer.batches(0):  # queues as full as they get
-        y = torch.randn(len(batch), trainer.framework.representation_encoder.dim)
-        z = torch.randn(len(batch), *trainer.framework.embedding_shape)
-        trainer._insert(batch, y, z)
-    trainer.sampler.refresh(trainer.reference_queue)
-    before = trainer.positive_queue.indices.clone()
-    trainer = moved(trainer)
-    trainer.optimizer = torch.optim.Adam(trainer.framework.parameter_groups(0.0))
-    batch = trainer.batches(1)[0]
-    observed = trainer.iteration(trainer.epoch, batch)
+    parts = parts_of(config, tmp_path)
+    parts.framework.train()
+    for batch in parts.data.batches(0):  # queues as full as they get
+        y = torch.randn(len(batch.own), parts.framework.representation_encoder.dim)
+        parts.ssps.insert(batch, y, torch.randn(len(y), *parts.framework.embedding_shape))
+    parts.ssps.start_epoch(0)
+    before = parts.ssps.positive_queue.indices.clone()
+    parts = moved(parts)
+    batch = first_batch(parts, 1)
+    observed = iteration(parts, batch)
     assert observed["loss"].device == META
-    held = trainer.positive_queue.indices
-    assert set(batch.tolist()) <= set(held.tolist())
+    held = parts.ssps.positive_queue.indices
+    assert set(batch.index.tolist()) <= set(held.tolist())
     assert ring is None or not torch.equal(held, before)
 
 
 def test_an_iteration_with_labels_reads_nothing_back_either(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
-    AcceleratorState._reset_state(True)
-    trainer = Trainer(tiny(framework="supervised", crop=0.3), tmp_path)
-    trainer.device = trainer.feeder.device = META
-    trainer.framework.to(META).train()
-    trainer.labels = trainer.labels.to(META)
-    trainer.optimizer = torch.optim.Adam(trainer.framework.parameter_groups(0.0))
-    assert trainer.iteration(0, trainer.batches(0)[0])["loss"].device == META
+    parts = parts_of(tiny(framework="supervised", crop=0.3), tmp_path)
+    parts.framework.train()
+    parts = moved(parts)
+    assert iteration(parts, first_batch(parts, 0))["loss"].device == META
+
+
+def test_the_reference_representations_are_those_of_before_the_step(tmp_path):
+    """Algorithm 2 takes Y-hat as its input."""
+    parts = parts_of(bootstrapped(start_from=None), tmp_path)
+    loop.fill(parts)
+    parts.framework.train()
+    parts.ssps.start_epoch(0)
+    batch = first_batch(parts, 0)
+    before = parts.ssps.reference(batch)
+    iteration(parts, batch)
+    assert torch.equal(parts.ssps.reference_queue[batch.index], before)
+    assert not torch.equal(parts.ssps.reference(batch), before)
+
+
+def test_algorithm_2_is_one_screen():
+    import inspect
+
+    assert len(inspect.getsource(iteration).splitlines()) <= 30
 
 
 def test_the_device_that_cannot_be_read_notices_a_reader():
@@ -125,29 +145,26 @@ def test_batch_statistics_lead_every_gradient_through_all_rows(training):
 def test_a_gpu_is_never_waited_for(tmp_path):
     noisy = {"augmentation": "reverb+noise"}
     config = bootstrapped(corpus_options=CORPUS, start_from=tiny(**noisy), **noisy)
-    AcceleratorState._reset_state(True)
-    trainer = Trainer(config, tmp_path)
-    trainer.fill_queues()
-    trainer.sampler.refresh(trainer.reference_queue)
-    trainer.framework.train()
-    batches = trainer.batches(1)
-    trainer.iteration(trainer.epoch, batches[0])  # kernels are chosen
+    parts = parts_of(config, tmp_path)
+    loop.fill(parts)
+    parts.ssps.start_epoch(0)
+    parts.framework.train()
+    first, second, *_ = parts.data.batches(1)
+    iteration(parts, first)  # kernels are chosen
     torch.cuda.set_sync_debug_mode("error")
     try:
-        trainer.iteration(trainer.epoch, batches[1])
+        iteration(parts, second)
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
 
 def test_half_precision_queues_and_products_train(tmp_path):
     half = {"queue_precision": "fp16", "kmeans_precision": "bf16"}
-    AcceleratorState._reset_state(True)
-    trainer = Trainer(bootstrapped(**half), tmp_path)
-    assert trainer.sampler.dtype == torch.bfloat16
-    trainer.fill_queues()
-    trainer.saved_at = float("inf")  # no checkpoint within the epoch
-    values = trainer.train_epoch(trainer.epoch)
-    for queue in (trainer.reference_queue, trainer.positive_queue):
+    parts = parts_of(bootstrapped(**half), tmp_path)
+    assert parts.ssps.sampler.dtype == torch.bfloat16
+    loop.fill(parts)
+    values = loop.train_epoch(parts, signals.Notice())
+    for queue in (parts.ssps.reference_queue, parts.ssps.positive_queue):
         assert queue.values.dtype == torch.float16 and queue.values.isfinite().all()
     assert values["coverage"] > 0.5 and values["loss"] > 0
 
@@ -168,11 +185,9 @@ def test_a_compiled_encoder_trains_alike_and_is_left_alone_in_evaluation(tmp_pat
     monkeypatch.setattr(torch, "compile", without_code)
     losses = {}
     for compiler in ("no", "inductor"):
-        AcceleratorState._reset_state(True)
-        trainer = Trainer(bootstrapped(compiler=compiler), tmp_path / compiler)
-        trainer.fill_queues()
-        trainer.saved_at = float("inf")
-        losses[compiler] = trainer.train_epoch(trainer.epoch)["loss"]
+        parts = parts_of(bootstrapped(compiler=compiler), tmp_path / compiler)
+        loop.fill(parts)
+        losses[compiler] = loop.train_epoch(parts, signals.Notice())["loss"]
     assert losses["inductor"] == pytest.approx(losses["no"], rel=1e-5)
     assert asked[0] == "inductor"
     frames = 1 + 8_000 // 160  # of a crop; references are longer and evaluated
@@ -182,17 +197,14 @@ def test_a_compiled_encoder_trains_alike_and_is_left_alone_in_evaluation(tmp_pat
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize("name", ["swav", "dino"])
 def test_a_layer_that_was_frozen_first_learns_later(name, optimizer, tmp_path):
-    AcceleratorState._reset_state(True)
     config = tiny(
         framework=name, framework_options=OPTIONS[name], optimizer=optimizer, crop=0.3,
         learning_rate=0.05,
     )  # fmt: skip
-    trainer = Trainer(config, tmp_path)
-    trainer.saved_at = float("inf")
-    layer = trainer.framework.prototypes if name == "swav" else trainer.framework.head.last
+    parts = parts_of(config, tmp_path)
+    layer = parts.framework.prototypes if name == "swav" else parts.framework.head.last
     seen = [layer.weight.detach().clone()]
-    for epoch in range(2):
-        trainer.train_epoch(epoch)
-        trainer.progress = Progress()
+    for _ in range(2):
+        parts.position.next_epoch(loop.train_epoch(parts, signals.Notice()))
         seen.append(layer.weight.detach().clone())
     assert torch.equal(seen[0], seen[1]) and not torch.equal(seen[1], seen[2])

@@ -7,8 +7,7 @@ import pytest
 
 from conftest import tiny
 from ssps_lib import training
-from ssps_lib.training import run_folder
-from ssps_lib.training.loop import Trainer
+from ssps_lib.training import loop, run_folder
 
 RUN = tiny(epochs=3, average_last=1)
 
@@ -43,15 +42,15 @@ def test_the_curves_are_those_of_the_record(asked):
 
 def test_an_interrupted_run_continues_its_curves(asked, monkeypatch):
     """Killed after the checkpoint of epoch 1, and once more after epoch 2 was drawn."""
-    original, calls = Trainer.train_epoch, []
+    original, calls = loop.train_epoch, []
 
-    def dying(self, epoch):
-        if len(calls) < 2 and epoch == len(calls) + 1:
-            calls.append(epoch)
+    def dying(parts, *rest):
+        if len(calls) < 2 and parts.position.epoch == len(calls) + 1:
+            calls.append(parts.position.epoch)
             raise InterruptedError
-        return original(self, epoch)
+        return original(parts, *rest)
 
-    monkeypatch.setattr(Trainer, "train_epoch", dying)
+    monkeypatch.setattr(loop, "train_epoch", dying)
     for done in ([1], [1, 2]):
         with pytest.raises(InterruptedError):
             training.run(RUN)
@@ -60,16 +59,16 @@ def test_an_interrupted_run_continues_its_curves(asked, monkeypatch):
 
 
 def test_a_tracker_asked_for_late_gets_the_epochs_before(asked, monkeypatch):
-    original = Trainer.train_epoch
+    original = loop.train_epoch
 
-    def dying(self, epoch):
-        if epoch == 1:
+    def dying(parts, *rest):
+        if parts.position.epoch == 1:
             raise InterruptedError
-        return original(self, epoch)
+        return original(parts, *rest)
 
     with monkeypatch.context() as patch:
         patch.delenv("SSPS_TRACKER")
-        patch.setattr(Trainer, "train_epoch", dying)
+        patch.setattr(loop, "train_epoch", dying)
         with pytest.raises(InterruptedError):
             training.run(RUN)
     check_against(training.run(RUN))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from ssps_lib.training import checkpoints
+from ssps_lib.training import state
 
 
 def model(width: int = 4, seed: int = 0) -> nn.Module:
@@ -36,30 +36,41 @@ def assert_same(a: nn.Module, b: nn.Module) -> None:
         assert torch.equal(value, b.state_dict()[key]), key
 
 
+def save(folder: Path, network: nn.Module, optimizer=None, **values) -> None:
+    files = {"framework": network.state_dict()}
+    if optimizer is not None:
+        files["optimizer"] = state._optimizer_tensors(optimizer)
+    state.write(folder, files, {"epoch": 1, "metrics": []} | values)
+
+
+def load(folder: Path, network: nn.Module, optimizer=None) -> dict:
+    values, files = state.read(folder)
+    network.load_state_dict(files["framework"])
+    if optimizer is not None:
+        state._load_optimizer(optimizer, files.get("optimizer", {}))
+    return values
+
+
 @pytest.mark.parametrize("name", ["adam", "sgd"])
 def test_training_goes_on_to_the_bit(tmp_path, name):
     network = model()
     optimizer = optimizer_of(network, name)
     train(network, optimizer, range(3))
-    queues = {"reference_queue": {"values": torch.randn(5, 2), "pointer": torch.tensor(3)}}
-    checkpoints.save(
-        tmp_path / "x" / "c", network, optimizer, queues, {"epoch": 3, "metrics": [0.1]}
-    )
+    save(tmp_path / "x" / "c", network, optimizer, epoch=3, metrics=[0.1])
     train(network, optimizer, range(3, 6))
 
     again = model(seed=1)
     other = optimizer_of(again, name)
-    state, found = checkpoints.load(tmp_path / "x" / "c", again, other)
-    assert (state["epoch"], state["metrics"]) == (3, [0.1])
-    torch.testing.assert_close(found, queues, rtol=0, atol=0)
+    values = load(tmp_path / "x" / "c", again, other)
+    assert (values["epoch"], values["metrics"]) == (3, [0.1])
     train(again, other, range(3, 6))
     assert_same(network, again)
 
 
 def test_an_unused_optimizer_is_restored_too(tmp_path):
     network = model()
-    checkpoints.save(tmp_path / "x" / "c", network, optimizer_of(network, "sgd"), {}, {"epoch": 0})
-    checkpoints.load(tmp_path / "x" / "c", network, optimizer_of(network, "sgd"))
+    save(tmp_path / "x" / "c", network, optimizer_of(network, "sgd"))
+    load(tmp_path / "x" / "c", network, optimizer_of(network, "sgd"))
 
 
 def beside(folder: Path) -> list[str]:
@@ -77,50 +88,49 @@ def full_disk(*arguments, **options):
 def test_a_full_disk_keeps_the_previous_checkpoint(tmp_path, monkeypatch, where):
     folder = tmp_path / "x" / "c"
     network = model()
-    optimizer = optimizer_of(network, "sgd")
-    checkpoints.save(folder, network, optimizer, {}, {"epoch": 1})
+    save(folder, network)
     if where == "first file":
-        monkeypatch.setattr(checkpoints, "save_file", full_disk)
+        monkeypatch.setattr(state, "save_file", full_disk)
     elif where == "last file":
-        monkeypatch.setattr(checkpoints.json, "dumps", full_disk)
+        monkeypatch.setattr(state.json, "dumps", full_disk)
     else:
         monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(OSError, match=r"could not be written.*No space left.*free some disk space"):
-        checkpoints.save(folder, model(seed=1), optimizer, {}, {"epoch": 2})
+        save(folder, model(seed=1), epoch=2)
     monkeypatch.undo()
     assert beside(folder) == ["c"]  # nothing half-written
     again = model(seed=2)
-    assert checkpoints.load(checkpoints.find(folder), again)[0]["epoch"] == 1
+    assert load(state.find(folder), again)["epoch"] == 1
     assert_same(network, again)
 
 
 def test_a_crash_between_the_renames_leaves_the_old_one(tmp_path):
     folder = tmp_path / "x" / "c"
     network = model()
-    assert checkpoints.find(folder) is None
-    checkpoints.save(folder, network, optimizer_of(network, "sgd"), {}, {"epoch": 1})
+    assert state.find(folder) is None
+    save(folder, network)
     folder.rename(tmp_path / "x" / "c.old")
     (tmp_path / "x" / "c.new").mkdir()
     (tmp_path / "x" / "c.new" / "framework.safetensors").write_bytes(b"half")
-    assert checkpoints.find(folder) == tmp_path / "x" / "c.old"
-    checkpoints.save(folder, network, optimizer_of(network, "sgd"), {}, {"epoch": 2})
+    assert state.find(folder) == tmp_path / "x" / "c.old"
+    save(folder, network, epoch=2)
     assert beside(folder) == ["c", "c.old"]
-    assert checkpoints.load(folder, network)[0]["epoch"] == 2
+    assert load(folder, network)["epoch"] == 2
 
 
-def test_what_does_not_fit_is_refused(tmp_path):
+def test_no_checkpoint_holds_what_json_has_not(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        save(tmp_path / "c", model(), metrics=[{"nmi_ratio": float("nan")}])
+
+
+def test_one_that_was_cut_or_comes_from_later_is_refused(tmp_path):
     folder = tmp_path / "x" / "c"
-    network = model()
-    optimizer = optimizer_of(network, "adam")
-    train(network, optimizer, range(1))
-    checkpoints.save(folder, network, optimizer, {}, {"epoch": 1})
-    with pytest.raises(ValueError, match=r"c belongs to another model: .*size mismatch"):
-        checkpoints.load(folder, model(width=5))
-    whole = (folder / "optimizer.safetensors").read_bytes()
-    (folder / "optimizer.safetensors").write_bytes(whole[: len(whole) // 2])
+    save(folder, model())
+    whole = (folder / "framework.safetensors").read_bytes()
+    (folder / "framework.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"c is damaged .*delete it"):
-        checkpoints.load(folder, network, optimizer)
-    state = json.loads((folder / "state.json").read_text())
-    (folder / "state.json").write_text(json.dumps(state | {"format": 99}))
+        state.read(folder)
+    values = json.loads((folder / "state.json").read_text())
+    (folder / "state.json").write_text(json.dumps(values | {"format": 99}))
     with pytest.raises(ValueError, match="has checkpoint format 99, this library reads 2"):
-        checkpoints.load(folder, network)
+        state.read(folder)

@@ -1,0 +1,263 @@
+"""Checkpoints: safetensors and JSON in a folder that appears whole or not at all.
+
+A checkpoint `<name>/` holds `framework.safetensors` (weights, teacher, the framework's own queues),
+`optimizer.safetensors` (its state by parameter), a file for each memory queue and for what a
+position within an epoch needs, and `state.json`: format, position, metrics, and the checksum of
+every file. `<name>.old/` is the checkpoint before it, for the case that this one is damaged.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import time
+import warnings
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ssps_lib.distributed import gather, rank, world_size
+from ssps_lib.training.build import Parts, build
+from ssps_lib.training.config import RunConfig
+
+FORMAT = 2
+READABLE = (1, FORMAT)  # 1 had no checksums
+
+Tensors = dict[str, Tensor]
+
+
+def begin(config: RunConfig, folder: Path, parent: Path | None = None, processes: int = 1) -> Parts:
+    """The parts of a run as the checkpoint in its folder has them, else as its parent's has them.
+
+    Raises:
+        ValueError: what `build` and `restore` refuse.
+    """
+    run = build(config, folder, processes)
+    restore(run, parent)
+    return run
+
+
+def save(run: Parts) -> None:
+    """A checkpoint of where the run stands; every process takes part."""
+    position = run.position
+    files = run.ssps.state(within_epoch=position.step > 0)
+    files["progress"] = position.rows() | _norm_rows(run)
+    if run.accelerator.is_main_process:
+        files["framework"] = run.framework.state_dict()
+        files["optimizer"] = _optimizer_tensors(run.optimizer)
+        state = {"epoch": position.epoch, "step": position.step, "seconds": position.seconds}
+        state |= {"metrics": position.metrics, "corpus": run.splits.train.fingerprint}
+        write(run.folder / "checkpoint", files, state)
+    run.accelerator.wait_for_everyone()
+    run.saved = time.perf_counter()
+
+
+def restore(run: Parts, parent: Path | None = None) -> None:
+    """Go on where the run's own checkpoint stands, or from the weights of its `parent`'s.
+
+    Raises:
+        ValueError: the checkpoint is damaged, or belongs to another model or other utterances.
+    """
+    own = find(run.folder / "checkpoint")
+    folder = own or parent
+    if folder is None:
+        return
+    state, files = read(folder)
+    corpus = run.splits.train
+    if own and state.get("corpus", corpus.fingerprint) != corpus.fingerprint:
+        raise ValueError(
+            f"the checkpoint of run {run.config.name} belongs to other utterances than the corpus "
+            f"'{corpus.name}' holds now: bring its files back, or delete the run's folder, "
+            "training then starts from the beginning"
+        )
+    try:
+        run.framework.load_state_dict(files["framework"])
+        _load_optimizer(run.optimizer, files.get("optimizer", {}))
+        if own:
+            progress = files.get("progress", {})
+            run.position.restore(state, progress, run.device)
+            run.ssps.restore(files)
+            _restore_norms(run.framework, progress)
+    except (RuntimeError, KeyError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{folder} belongs to another model: {reason}") from error
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{parameter}.{key}": torch.as_tensor(value)
+        for parameter, values in state.items()
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors) -> None:
+    state: dict[int, Tensors] = {}
+    for key, value in tensors.items():
+        parameter, name = key.split(".", 1)
+        state.setdefault(int(parameter), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _statistics(module: nn.Module) -> Tensors:
+    ends = ("running_mean", "running_var")
+    return {name: value for name, value in module.named_buffers() if name.endswith(ends)}
+
+
+def _norm_rows(run: Parts) -> Tensors:
+    """Running statistics of all W processes, (W, C) each, where each has its own."""
+    if world_size() == 1 or run.framework.synchronised_norms:
+        return {}
+    found = _statistics(run.framework)
+    return {f"norms.{name}": gather(value[None]) for name, value in found.items()}
+
+
+@torch.no_grad()
+def _restore_norms(module: nn.Module, rows: Tensors) -> None:
+    for name, value in _statistics(module).items():
+        found = rows.get(f"norms.{name}")
+        if found is not None and len(found) == world_size():
+            value.copy_(found[rank()])
+
+
+def write(folder: Path, files: dict[str, Tensors], state: dict) -> None:
+    """Write tensors by file, and JSON values; the checkpoint before stays as `<folder>.old`.
+
+    Raises:
+        OSError: the disk is full; the previous checkpoint is still there.
+    """
+    new, old = folder.with_name(folder.name + ".new"), _old(folder)
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    try:
+        for name, tensors in files.items():
+            if tensors:
+                _write(tensors, new / f"{name}.safetensors")
+        checksums = {file.name: _checksum(file) for file in sorted(new.iterdir())}
+        sealed = _sealed({"format": FORMAT, **state, "checksums": checksums})
+        (new / "state.json").write_text(sealed)
+        for file in (*new.iterdir(), new):
+            _sync(file)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(new, ignore_errors=True)
+        raise OSError(
+            f"the checkpoint {folder} could not be written ({error}): free some disk space and "
+            "start the run again, it continues from the previous checkpoint"
+        ) from error
+    if folder.exists():  # otherwise `old` is all there is, until `new` has its name
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+    new.rename(folder)
+    with contextlib.suppress(OSError):  # not every file system can
+        _sync(folder.parent)
+
+
+def _write(tensors: Tensors, path: Path) -> None:
+    plain = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+    save_file(plain, str(path))
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _checksum(file: Path) -> str:
+    digest = hashlib.sha256()
+    with open(file, "rb") as handle:
+        while block := handle.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _sealed(state: dict) -> str:
+    """JSON of a state with the checksum of its own text."""
+    own = hashlib.sha256(json.dumps(state, allow_nan=False).encode()).hexdigest()
+    return json.dumps({**state, "checksum": own})
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".old")
+
+
+def find(folder: Path) -> Path | None:
+    """The newest whole checkpoint of this name, None if there never was one.
+
+    A damaged one is passed over with a warning if the one before it is whole.
+
+    Raises:
+        ValueError: none of the checkpoints is whole.
+    """
+    faults: list[str] = []
+    for candidate in (folder, _old(folder)):
+        if not candidate.exists():
+            continue
+        wrong = fault(candidate)
+        if wrong is None:
+            if faults:
+                warnings.warn(
+                    f"{faults[0]}: the run continues from the checkpoint before it", stacklevel=2
+                )
+            return candidate
+        faults.append(f"{candidate} is damaged ({wrong})")
+    if not faults:
+        return None
+    raise ValueError(
+        f"{' and '.join(faults)}: delete the run's folder, training then starts from the beginning"
+    )
+
+
+def fault(folder: Path) -> str | None:
+    """What is wrong with the files of a checkpoint, in a few words; None where all are whole."""
+    try:
+        state = json.loads((folder / "state.json").read_text())
+    except (OSError, ValueError) as error:
+        return f"state.json cannot be read: {error}"
+    if not isinstance(state, dict) or "format" not in state:
+        return "state.json is not that of a checkpoint"
+    if state["format"] != FORMAT:
+        return None  # an older one has no checksums; any other is refused by `read`
+    checksum = state.pop("checksum", None)
+    if checksum != hashlib.sha256(json.dumps(state).encode()).hexdigest():
+        return "state.json does not have the checksum with which it was written"
+    for name, expected in state["checksums"].items():
+        if not (folder / name).is_file():
+            return f"{name} is missing"
+        if _checksum(folder / name) != expected:
+            return f"{name} does not have the checksum with which it was written"
+    return None
+
+
+def read(folder: Path) -> tuple[dict, dict[str, Tensors]]:
+    """The JSON state of a checkpoint and its tensors by file; `find` has looked at the checksums.
+
+    Raises:
+        ValueError: the checkpoint is damaged or has another format.
+    """
+    state = json.loads((folder / "state.json").read_text())
+    if state.get("format") not in READABLE:
+        raise ValueError(
+            f"{folder} has checkpoint format {state.get('format')}, this library reads {FORMAT}: "
+            "was it written by a newer version?"
+        )
+    try:
+        return state, {f.stem: load_file(str(f)) for f in sorted(folder.glob("*.safetensors"))}
+    except (SafetensorError, FileNotFoundError) as error:
+        raise ValueError(
+            f"{folder} is damaged ({error}): delete it, training then starts from the beginning"
+        ) from error
+
+
+def forget_previous(folder: Path) -> None:
+    """Delete the checkpoint before the newest, of a run that is complete."""
+    shutil.rmtree(_old(folder), ignore_errors=True)
