@@ -28,7 +28,7 @@ from ssps_lib.corpora.sessions import Channel, make_channel, record
 from ssps_lib.corpora.synthesis import HOP, Voice, drifted, make_score, make_voice, speak
 from ssps_lib.corpora.trials import make_trials
 
-VERSION = 1  # of the rendering: raise it when the same proportions sound different
+VERSION = 2  # of the rendering: raise it when the same proportions sound different
 
 Factor = Annotated[float, Field(ge=0)]
 

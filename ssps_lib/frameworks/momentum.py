@@ -17,7 +17,9 @@ def move_average(teacher: nn.Module, student: nn.Module, momentum: float) -> Non
 
     Running statistics stay the teacher's own: it sees batches in training mode, as published.
     """
-    torch._foreach_lerp_([*teacher.parameters()], [*student.parameters()], 1 - momentum)
+    moved = [*teacher.parameters()]
+    if moved:  # the operator takes no empty list
+        torch._foreach_lerp_(moved, [*student.parameters()], 1 - momentum)
 
 
 @torch.no_grad()
