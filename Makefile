@@ -1,6 +1,7 @@
 # make book    install, execute every chapter, render the result
 # make html    render the outputs that are stored in book/
 # make test    install with the test extras and run every check
+# make test-instructions   the tests that rounding could tip, with every instruction set there is
 # make bench   install the same and measure; the records are those of chapter 15
 #
 # In a conda environment: make book VENV=$CONDA_PREFIX
@@ -16,7 +17,7 @@ BIN     := $(VENV)/bin
 EXECUTE := $(BIN)/python book/execute.py
 RENDER  := -W -n --keep-going -q
 
-.PHONY: book chapter html test bench clean
+.PHONY: book chapter html test test-instructions bench clean
 
 book: $(VENV)/.installed-book
 	$(EXECUTE) --preset $(PRESET) --corpus "$(CORPUS)" --processes $(PROCESSES) \
@@ -46,6 +47,11 @@ test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest ssps_lib book/ssps_book tests $(ARGS)
 	$(BIN)/python -m pytest -o addopts= --nbval-lax --nbval-cell-timeout 900 \
 	    --nbval-sanitize-with tests/nbval.cfg book
+
+# A quarter of an hour: seven runs of the marked tests, and two on processors that are simulated.
+test-instructions: export SSPS_HOME = $(CURDIR)/_run/test-home
+test-instructions: $(VENV)/.installed-test
+	$(BIN)/python tests/instructions.py $(ARGS)
 
 # On an idle machine; faiss-cpu and torchmetrics are compared with where they are installed.
 bench: $(VENV)/.installed-test
