@@ -1,6 +1,7 @@
 # make book    install, execute every chapter, render the result
 # make html    render the outputs that are stored in book/
 # make test    install with the test extras and run every check
+# make test-instructions   the tests that rounding could tip, with every instruction set there is
 # make bench   install the same and measure; the records are those of chapter 15
 #
 # In a conda environment: make book VENV=$CONDA_PREFIX
@@ -23,7 +24,7 @@ define render
 	    > _run/render.log 2>&1 || { cat _run/render.log; exit 1; }
 endef
 
-.PHONY: book chapter html test bench clean
+.PHONY: book chapter html test test-instructions bench clean
 
 book: $(VENV)/.installed-book
 	$(EXECUTE) --preset $(PRESET) --corpus "$(CORPUS)" --processes $(PROCESSES) \
@@ -55,6 +56,11 @@ test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --nbval-lax --nbval-current-env \
 	    --nbval-cell-timeout 900 --nbval-sanitize-with tests/nbval.cfg \
 	    ssps_lib book tests $(ARGS)
+
+# A quarter of an hour: seven runs of the marked tests, and two on processors that are simulated.
+test-instructions: export SSPS_HOME = $(CURDIR)/_run/test-home
+test-instructions: $(VENV)/.installed-test
+	$(BIN)/python tests/instructions.py $(ARGS)
 
 # On an idle machine; faiss-cpu and torchmetrics are compared with where they are installed.
 bench: $(VENV)/.installed-test

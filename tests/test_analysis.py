@@ -102,6 +102,7 @@ def grouped(by, scale=0.05, seed=0):
     return centres[by] + scale * torch.randn(len(by), 16, generator=generator)
 
 
+@pytest.mark.rounding
 def test_nmi_ratio_tells_what_representations_group_by():
     recordings = torch.arange(24).repeat_interleave(5)
     speakers = recordings // 4
@@ -174,6 +175,7 @@ def test_similarities_need_a_pair():
         analysis.inter_speaker_similarity(x, [1, 1, 1])
 
 
+@pytest.mark.rounding
 def test_tsne_keeps_speakers_together():
     speakers = torch.arange(4).repeat_interleave(8)
     x = grouped(speakers, scale=0.1)

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from ssps_lib.positives import Clustering, ClusteringCentroid, Queue
 from ssps_lib.positives.clustering import nearest_clusters
 
+pytestmark = pytest.mark.rounding
+
 N = 40
 
 

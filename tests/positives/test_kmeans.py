@@ -10,6 +10,8 @@ from sklearn.metrics import normalized_mutual_info_score
 import ssps_lib.positives.kmeans as module
 from ssps_lib.positives.kmeans import kmeans
 
+pytestmark = pytest.mark.rounding
+
 
 def by_hand(x, k, iterations, initial):
     x, m = F.normalize(x, dim=1).numpy(), F.normalize(initial, dim=1).numpy()

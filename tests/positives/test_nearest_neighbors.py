@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 import ssps_lib.positives.nearest_neighbors as module
 from ssps_lib.positives import NearestNeighbors, Queue
 
+pytestmark = pytest.mark.rounding
+
 
 def reference(n=30, held=24, seed=0):
     generator = torch.Generator().manual_seed(seed)

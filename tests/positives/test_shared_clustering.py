@@ -15,6 +15,8 @@ import torch.multiprocessing as mp
 from ssps_lib.positives import Clustering, Queue
 from ssps_lib.positives.kmeans import kmeans
 
+pytestmark = pytest.mark.rounding
+
 N, K, D = 301, 6, 8  # shares of unequal size
 
 

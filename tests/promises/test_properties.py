@@ -81,6 +81,7 @@ def test_scores_are_cosines_whatever_the_block(seed, dim, block):
 # -- k-means and samplers ---------------------------------------------------------------------
 
 
+@pytest.mark.rounding
 @quick
 @given(st.integers(0, 999), st.integers(1, 6), st.floats(0.01, 100), st.integers(0, 4))
 def test_kmeans_knows_directions_only(seed, k, factor, iterations):

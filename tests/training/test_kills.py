@@ -80,6 +80,7 @@ PAIRS = [
 ]
 
 
+@pytest.mark.rounding
 @pytest.mark.parametrize(("framework", "positives", "changes"), PAIRS)
 def test_each_framework_goes_on_from_within_an_epoch(
     tmp_path, monkeypatch, framework, positives, changes
