@@ -10,6 +10,7 @@ from tqdm import tqdm
 from ssps_lib.corpora.audio import SHORTEST, decode, peek
 from ssps_lib.corpora.corpus import SAMPLE_RATE
 from ssps_lib.corpora.faults import counted
+from ssps_lib.corpora.identity import locate
 from ssps_lib.corpora.layouts import read_splits
 from ssps_lib.corpora.packed import is_packed, read_packed, verify
 from ssps_lib.corpora.packer import in_order
@@ -54,6 +55,7 @@ def check(
     """Look at every list and every file of a corpus; of a packed one, at its checksums.
 
     Args:
+        root: a folder, or a name that `open_corpus` knows.
         layout: "folder", "voxceleb" or "librispeech"; None to tell by the names in the folder.
         decode: decode all audio; otherwise only headers are read.
         noises: folders of noises and rooms, whose files are looked at as well.
@@ -62,7 +64,7 @@ def check(
         ValueError: a missing root, a tree without audio.
         RefusedError: AAC, and nothing here that decodes it.
     """
-    root = Path(root)
+    root = locate(root) or Path(root)
     if is_packed(root):
         packed = read_packed(root)
         title = f"{root}: packed, {counted(len(packed), 'utterance')}, {packed.hours:,.1f} hours"

@@ -74,14 +74,18 @@ def write_index(
     **more,
 ) -> None:
     """Write what makes samples a corpus; `more` is added to its `corpus.json`."""
-    speakers = labels(key.split("/")[0] for key in keys)
-    recordings = labels("/".join(key.split("/")[:2]) for key in keys)
-    np.save(folder / "labels.npy", np.stack([speakers, recordings]))
+    np.save(folder / "labels.npy", np.stack(_labels(keys)))
     np.save(folder / "lengths.npy", np.asarray(lengths, np.int64))
     np.save(folder / "checksums.npy", np.asarray(checksums, np.uint32))
     np.save(folder / "keys.npy", np.asarray(keys, np.str_))
     values = {"name": name, "utterances": len(keys), **more}
     (folder / "corpus.json").write_text(json.dumps(values))
+
+
+def _labels(keys: Sequence[str] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (N,) of speakers and of recordings."""
+    speakers = labels(key.split("/")[0] for key in keys)
+    return speakers, labels("/".join(key.split("/")[:2]) for key in keys)
 
 
 def move_finished(partial: Path, folder: Path) -> None:
@@ -104,8 +108,12 @@ def read_packed(folder: Path) -> Corpus:
     name = read_info(folder)["name"]
     try:
         keys = np.load(folder / "keys.npy", mmap_mode="r")
-        speakers, recordings = np.load(folder / "labels.npy")
-        checksums = np.load(folder / "checksums.npy")
+        if (folder / "labels.npy").is_file():
+            speakers, recordings = np.load(folder / "labels.npy")
+        else:  # as in the first packed folders
+            speakers, recordings = _labels(keys)
+        file = folder / "checksums.npy"
+        checksums = np.load(file) if file.is_file() else None
         offsets = np.concatenate([[0], np.cumsum(np.load(folder / "lengths.npy"))])
         sound = sorted((folder / "shards").glob("*.int16")) or [folder / "audio.int16"]
         sizes = [file.stat().st_size for file in sound]
@@ -141,6 +149,9 @@ def read_info(folder: Path) -> dict:
 def verify(folder: Path) -> Iterator[str]:
     """Read all samples of a packed folder; yields one text for each utterance that has changed."""
     packed = read_packed(folder)
+    if packed.checksums is None:
+        yield f"{folder}: has no checksums, as in the first packed folders; {AGAIN}"
+        return
     for i, key in enumerate(packed.keys):
         if checksum(packed.audio(i)) != packed.checksums[i]:
             yield f"{key}: differs from what was written (checksum); {AGAIN}"

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from ssps_lib.corpora import Corpus, read_packed, write_packed
 from ssps_lib.corpora.corpus import labels
+from ssps_lib.corpora.packed import verify
 
 KEYS = ["b/r1/x.wav", "a/r1/y.wav", "a/r2/z.wav", "b/r1/w.wav"]
 
@@ -125,3 +126,14 @@ def test_the_first_of_two_writers_wins(packed, tmp_path):
     again = write_packed(tmp_path / "corpus", "late", [utterances(1)], ["s/r/u"])
     assert again.name == "four" and len(again) == 4
     assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
+
+
+def test_a_pack_of_an_earlier_version_opens(packed, tmp_path):
+    for name in ("labels", "checksums"):
+        (tmp_path / "corpus" / f"{name}.npy").unlink()
+    again = read_packed(tmp_path / "corpus")
+    assert again.speakers.tolist() == packed.speakers.tolist()
+    assert again.recordings.tolist() == packed.recordings.tolist()
+    assert again.fingerprint == packed.fingerprint
+    (fault,) = verify(tmp_path / "corpus")
+    assert "has no checksums" in fault
