@@ -1,9 +1,20 @@
 """What depends on the device: copies that wait for nobody, and products as fast as it can."""
 
+import json
+import platform
+import time
+from collections.abc import Callable
+from functools import cache
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
+
+from ssps_lib import files
+
+LARGE = 2**26  # multiplications from which on the choice of the library is worth the trouble
 
 
 def to_device(x: Tensor | np.ndarray, device: torch.device | str) -> Tensor:
@@ -24,8 +35,7 @@ def to_device(x: Tensor | np.ndarray, device: torch.device | str) -> Tensor:
 def product(rows: Tensor, columns: Tensor) -> Tensor:
     """All inner products of `rows` (B, D) with `columns` (K, D), (B, K), without gradient.
 
-    On a CPU float32 goes through oneDNN, which has AVX-512 on every processor that knows it.
-    PyTorch itself calls MKL, which has it on Intel's only (half as fast on an AMD processor).
+    A large one of float32 on a CPU goes through the library that is fastest there.
 
     >>> product(torch.eye(2), torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
     tensor([[1., 3., 5.],
@@ -33,6 +43,49 @@ def product(rows: Tensor, columns: Tensor) -> Tensor:
     """
     rows, columns = rows.detach(), columns.detach()
     kinds = {(x.device.type, x.dtype) for x in (rows, columns)}
-    if kinds == {("cpu", torch.float32)} and torch.backends.mkldnn.is_available():
-        return F.linear(rows.to_mkldnn(), columns).to_dense()
+    if kinds == {("cpu", torch.float32)} and len(rows) * columns.numel() >= LARGE:
+        return LIBRARIES[fastest(torch.get_num_threads())](rows, columns)
     return rows @ columns.t()
+
+
+def _by_numpy(rows: Tensor, columns: Tensor) -> Tensor:
+    with _openblas().limit(limits=torch.get_num_threads()):
+        return torch.from_numpy(rows.numpy() @ columns.numpy().T)
+
+
+@cache
+def _openblas() -> ThreadpoolController:
+    """NumPy's own threads, which know nothing of PyTorch's number."""
+    return ThreadpoolController().select(internal_api="openblas")
+
+
+LIBRARIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "numpy": _by_numpy,  # OpenBLAS, or Accelerate on a Mac
+    "torch": lambda rows, columns: rows @ columns.t(),  # MKL on x86
+}
+if torch.backends.mkldnn.is_available():
+    LIBRARIES["onednn"] = lambda rows, columns: F.linear(rows.to_mkldnn(), columns).to_dense()
+
+
+@cache
+def fastest(threads: int) -> str:
+    """Which of `LIBRARIES` multiplies float32 fastest here with so many threads.
+
+    It is measured once on a machine, in a second of computing time (whatever else goes on there),
+    and kept in the home folder: the libraries round differently, and a run that is resumed must
+    find the same clusters.
+    """
+    path = files.home() / "products.json"
+    key = f"{platform.node()}, {threads} threads, torch {torch.__version__}, numpy {np.__version__}"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    if key not in known:
+        rows, columns = torch.ones(4096, 512), torch.ones(512, 1000).t()
+        seconds = dict.fromkeys(LIBRARIES, float("inf"))
+        for name, multiply in [*LIBRARIES.items()] * 5:
+            started = time.process_time()
+            multiply(rows, columns)
+            seconds[name] = min(seconds[name], time.process_time() - started)
+        known[key] = min(seconds, key=lambda name: seconds[name])
+        with files.whole(path) as partial:
+            partial.write_text(json.dumps(known, indent=1) + "\n")
+    return known[key]

@@ -1,12 +1,26 @@
 """Products by whatever a device has, against double precision."""
 
+import json
+
 import pytest
 import torch
 
+from ssps_lib import devices
 from ssps_lib.devices import product
 
 
-@pytest.mark.parametrize(("rows", "columns", "dim"), [(1, 1, 1), (7, 5, 3), (130, 70, 512)])
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """A machine on which nothing was measured yet."""
+    monkeypatch.setenv("SSPS_HOME", str(tmp_path))
+    devices.fastest.cache_clear()
+    yield tmp_path
+    devices.fastest.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "dim"), [(1, 1, 1), (7, 5, 3), (130, 70, 512), (512, 256, 512)]
+)
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-6), (torch.bfloat16, 8e-3)])
 def test_product_is_that_of_double_precision(rows, columns, dim, dtype, error):
     generator = torch.Generator().manual_seed(0)
@@ -30,3 +44,25 @@ def test_product_takes_views_and_gives_no_gradient():
 def test_product_of_two_formats_is_refused():
     with pytest.raises(RuntimeError):
         product(torch.ones(2, 2), torch.ones(2, 2, dtype=torch.bfloat16))
+
+
+@pytest.mark.parametrize("library", devices.LIBRARIES)
+def test_every_library_gives_the_product(library):
+    a, b = torch.randn(60, 32), torch.randn(32, 50).t()
+    expected = a.double() @ b.double().t()
+    torch.testing.assert_close(
+        devices.LIBRARIES[library](a, b).double(), expected, atol=1e-4, rtol=0
+    )
+
+
+def test_the_choice_is_kept_for_the_machine(home, monkeypatch):
+    first = devices.fastest(1)
+    assert list(json.loads((home / "products.json").read_text()).values()) == [first]
+    monkeypatch.setattr(devices, "LIBRARIES", {})  # nothing is left to measure
+    devices.fastest.cache_clear()
+    assert devices.fastest(1) == first
+
+
+def test_small_products_measure_nothing(home):
+    product(torch.ones(4, 4), torch.ones(4, 4))
+    assert not any(home.iterdir())

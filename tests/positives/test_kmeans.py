@@ -110,5 +110,13 @@ def test_bad_input_is_named():
         kmeans(torch.randn(4, 2), 5)
     with pytest.raises(ValueError, match="not finite"):
         kmeans(torch.full((4, 2), torch.nan), 2)
-    with pytest.raises(ValueError, match="shape"):
-        kmeans(torch.randn(4, 2), 2, initial=torch.randn(2, 3))
+
+
+def test_unit_rows_are_not_copied_and_others_are_normalised():
+    x = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    unit = F.normalize(x, dim=1)
+    assert module._unit(unit) is unit
+    assert module._unit(unit.half()).dtype == torch.float16
+    torch.testing.assert_close(module._unit(3 * x), unit)
+    for rows in (3 * x, unit.half()):
+        assert torch.equal(kmeans(rows, 2, initial=x[:2])[0], kmeans(unit, 2, initial=x[:2])[0])
