@@ -1,6 +1,7 @@
 """The pages: built without a warning, whole, and in need of no other site."""
 
 import re
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -42,6 +43,12 @@ class Page(HTMLParser):
             self.assets.append(found[LOADED[tag]])
 
 
+@cache
+def read(path: Path) -> Page:
+    """A page; most are linked from all others."""
+    return Page(path)
+
+
 def resolve(page: Path, address: str) -> tuple[Path, str]:
     """The file and the anchor that a relative address on a page points to."""
     parts = urlsplit(address)
@@ -50,22 +57,22 @@ def resolve(page: Path, address: str) -> tuple[Path, str]:
 
 def faults(page: Path) -> list[str]:
     """Broken internal links, missing assets and assets of other sites on one page."""
-    read, found = Page(page), []
-    for address in read.assets:
+    own, found = read(page), []
+    for address in own.assets:
         if address.startswith("data:"):
             continue
         if urlsplit(address).netloc:
             found.append(f"loads {address}")
         elif not resolve(page, address)[0].is_file():
             found.append(f"lacks {address}")
-    for address in read.links:
+    for address in own.links:
         if urlsplit(address).scheme or urlsplit(address).netloc or address == "#":
             continue
         target, anchor = resolve(page, address)
         target = target / "index.html" if target.is_dir() else target
         if not target.is_file():
             found.append(f"dead link {address}")
-        elif anchor and target.suffix == ".html" and anchor not in Page(target).anchors:
+        elif anchor and target.suffix == ".html" and anchor not in read(target).anchors:
             found.append(f"dead anchor {address}")
     return found
 
@@ -81,13 +88,13 @@ def test_every_page_is_whole(build):
 
 def test_no_markup_is_left_in_the_prose(build):
     """Outputs are Markdown without formulas: a dollar sign there stays one."""
-    left = {page.name: MARKUP.findall(Page(page).prose) for page in build.pages}
+    left = {page.name: MARKUP.findall(read(page).prose) for page in build.pages}
     assert {name: found for name, found in left.items() if found} == {}
 
 
 def weight(page: Path) -> int:
     """Bytes of a page and of what it loads but the style and scripts that all pages share."""
-    own = {resolve(page, a)[0] for a in Page(page).assets if not a.startswith("data:")}
+    own = {resolve(page, a)[0] for a in read(page).assets if not a.startswith("data:")}
     return sum(f.stat().st_size for f in {page, *own} if f.is_file() and "_static" not in f.parts)
 
 
