@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -127,8 +128,8 @@ def measure(
         parts = state.begin(config, Path(folder), parent)
         loop.fill(parts)
     seed = config.seed + parts.position.epoch
-    samplers = {**_clusterings(parts.ssps, seed, clusters, windows)}
-    samplers |= _neighbours(parts.ssps, nearest)
+    ssps = cast(SSPS, parts.ssps)
+    samplers = {**_clusterings(ssps, seed, clusters, windows), **_neighbours(ssps, nearest)}
     rows = [
         dict(zip(("positives", "k", "m"), key, strict=True)) | accuracies(parts, sampler)
         for key, sampler in samplers.items()
@@ -147,7 +148,7 @@ def measure(
 
 def accuracies(parts: Parts, sampler: PositiveSampler) -> dict[str, float]:
     """Coverage, speaker and recording accuracy of one pass of `sampler` over all anchors."""
-    epoch, corpus, ssps = parts.position.epoch, parts.data.corpus, parts.ssps
+    epoch, corpus, ssps = parts.position.epoch, parts.data.corpus, cast(SSPS, parts.ssps)
     observer = PositiveObserver(corpus.speakers, corpus.recordings)
     index = np.concatenate(parts.data.order(epoch))
     for part in np.array_split(index, -(-len(index) // 4096)):

@@ -7,6 +7,7 @@ queues' rows are gone once a run is finished elsewhere, so what was paired is ke
 import tempfile
 import time
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ import torch
 from ssps_book import records
 from ssps_lib.training import RunConfig, loop, record, run_folder, state
 from ssps_lib.training.build import Parts
+from ssps_lib.training.ssps import SSPS
 
 
 def measure(config: RunConfig, anchors: int = 8, draws: int = 2) -> dict:
@@ -68,8 +70,9 @@ def measure(config: RunConfig, anchors: int = 8, draws: int = 2) -> dict:
 def choose(parts: Parts, index: np.ndarray, draws: int) -> list[list[int]]:
     """`draws` pseudo-positives of each anchor, fewer where its sampler finds none."""
     generator = torch.Generator().manual_seed(parts.config.seed + parts.position.epoch)
-    sampler = parts.ssps.sampler
-    sampler.refresh(parts.ssps.reference_queue, generator)
+    ssps = cast(SSPS, parts.ssps)
+    sampler = ssps.sampler
+    sampler.refresh(ssps.reference_queue, generator)
     rows, found = torch.from_numpy(index), []
     for _ in range(draws):
         uniform = torch.rand(len(index), 2, generator=generator)

@@ -15,7 +15,7 @@ from ssps_lib.files import RefusedError
 from ssps_lib.training import signals
 from ssps_lib.training.build import PATIENCE
 from ssps_lib.training.config import RunConfig, from_dict
-from ssps_lib.training.launch import check_gpus
+from ssps_lib.training.launch import check_gpus, on_gpu
 from ssps_lib.training.run import alone, check_chain, is_complete, train
 
 
@@ -55,11 +55,12 @@ def main() -> None:
 def run_all(config: RunConfig, processes: int) -> None:
     """Train a run, after those that it starts from, as far as they are not complete."""
     check_gpus(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    with PartialState(timeout=PATIENCE).main_process_first():  # which packs the corpus
+    here = PartialState(cpu=not on_gpu(), timeout=PATIENCE)
+    with here.main_process_first():  # which packs the corpus
         check_chain(config)
         missing = [one for one in config.chain if not is_complete(one)]
-    PartialState().wait_for_everyone()  # nobody trains before all have seen what is missing
-    main = PartialState().is_main_process
+    here.wait_for_everyone()  # nobody trains before all have seen what is missing
+    main = here.is_main_process
     with ExitStack() as locks:
         if main and os.environ.get(signals.STARTER_LIVES) != "1":
             for one in missing:  # a starting process holds the locks itself

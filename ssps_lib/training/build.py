@@ -1,7 +1,6 @@
 """From a configuration to the parts of its run."""
 
 import hashlib
-import inspect
 import json
 import time
 from dataclasses import dataclass, field
@@ -182,24 +181,10 @@ def open_bank(config: RunConfig, splits: Splits) -> Bank | None:
 def build_framework(config: RunConfig, splits: Splits) -> Framework:
     """The framework around its encoder, with fresh weights."""
     options = dict(config.framework_options)
-    known = frameworks.FRAMEWORKS.get(config.framework)
-    _check_options(config.encoder, encoders.ENCODERS.get(config.encoder), config.encoder_options)
-    _check_options(config.framework, known, options)
     if config.framework == "supervised":
         options["classes"] = int(splits.train.speakers.max()) + 1
     encoder = encoders.build(config.encoder, **config.encoder_options)
     return frameworks.build(config.framework, encoder, **options)
-
-
-def _check_options(name: str, part: type | None, options: dict) -> None:
-    """ValueError for an option that the constructor of a part does not have."""
-    if part is None:
-        return  # its name is unknown, which `build` says
-    known = inspect.signature(part.__init__).parameters
-    unknown = sorted(set(options) - set(known))
-    if unknown and not any(p.kind is p.VAR_KEYWORD for p in known.values()):
-        others = ", ".join(key for key in known if key not in ("self", "encoder", "classes"))
-        raise ValueError(f"'{name}' has no option '{unknown[0]}'; known are {others}")
 
 
 def build_optimizer(config: RunConfig, framework: Framework) -> torch.optim.Optimizer:

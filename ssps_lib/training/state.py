@@ -49,8 +49,10 @@ def save(run: Parts) -> None:
     if run.accelerator.is_main_process:
         files["framework"] = run.framework.state_dict()
         files["optimizer"] = _optimizer_tensors(run.optimizer)
-        state = {"epoch": position.epoch, "step": position.step, "seconds": position.seconds}
-        state |= {"metrics": position.metrics, "corpus": run.splits.train.fingerprint}
+        state = {
+            "epoch": position.epoch, "step": position.step, "seconds": position.seconds,
+            "metrics": position.metrics, "corpus": run.splits.train.fingerprint,
+        }  # fmt: skip
         write(run.folder / "checkpoint", files, state)
     run.accelerator.wait_for_everyone()
     run.saved = time.perf_counter()

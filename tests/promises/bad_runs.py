@@ -188,7 +188,7 @@ RUNS = {
     "unknown positives of a run": run({"positives": "knn"}, "positives 'knn'", "one of ssl"),
     "unknown augmentation": run({"augmentation": "echo"}, "augmentation is 'echo'", "or 'dino'"),
     "unknown framework option": run(
-        {"framework_options": {"tau": 1.0}}, "has no option 'tau'", "known are t"
+        {"framework_options": {"tau": 1.0}}, "has no option 'tau'", "expected some of t"
     ),
     "unknown encoder option": run(
         {"encoder_options": {"width": 8}}, "has no option 'width'", "'ecapa_tdnn'"

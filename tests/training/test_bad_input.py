@@ -36,7 +36,7 @@ CASES = {
     ),
     "framework option": (
         lambda: tiny(framework_options={"tau": 1.0}),
-        "'simclr' has no option 'tau'; known are temperature",
+        "'simclr' has no option 'tau', expected some of temperature",
     ),
     "encoder option": (
         lambda: tiny(encoder_options={"width": 8}),
