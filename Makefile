@@ -52,8 +52,9 @@ test: export JUPYTER_PATH =
 test: $(VENV)/.installed-test
 	@rm -rf _run/test-home
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --nbval-lax --nbval-current-env \
-	    --nbval-cell-timeout 900 --nbval-sanitize-with tests/nbval.cfg \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
+	    --nbval-lax --nbval-current-env --nbval-cell-timeout 900 \
+	    --nbval-sanitize-with tests/nbval.cfg \
 	    ssps_lib book tests $(ARGS)
 
 # On an idle machine; faiss-cpu and torchmetrics are compared with where they are installed.
