@@ -53,8 +53,9 @@ test: export JUPYTER_PATH =
 test: $(VENV)/.installed-test
 	@rm -rf _run/test-home
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --nbval-lax --nbval-current-env \
-	    --nbval-cell-timeout 900 --nbval-sanitize-with tests/nbval.cfg \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
+	    --nbval-lax --nbval-current-env --nbval-cell-timeout 900 \
+	    --nbval-sanitize-with tests/nbval.cfg \
 	    ssps_lib book tests $(ARGS)
 
 # A quarter of an hour: seven runs of the marked tests, and two on processors that are simulated.

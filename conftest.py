@@ -1,4 +1,4 @@
-"""One profile for all property tests (a busy machine is no failure), and who needs two GPUs."""
+"""For all tests: one profile of property tests (a busy machine is no failure), and an order."""
 
 import pytest
 import torch
@@ -6,6 +6,13 @@ from hypothesis import settings
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+LONGEST = ("test_papermill.py", "test_browser.py", "test_processes.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that no worker is left alone with one of them at the end."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
