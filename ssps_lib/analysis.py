@@ -76,37 +76,21 @@ class PositiveObserver:
 
 def _integers(labels: Labels) -> np.ndarray:
     """Labels as 0, 1, ... (N,)."""
-    labels = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
-    if labels.ndim != 1:
-        raise ValueError(f"labels are {labels!r:.60}, expected a vector of shape (N,)")
-    return np.unique(labels, return_inverse=True)[1]
-
-
-def _entropy(labels: np.ndarray) -> float:
-    p = np.bincount(labels) / len(labels)
-    return float(-(p * np.log(p)).sum())
+    labels = labels.cpu() if isinstance(labels, Tensor) else labels
+    return np.unique(np.asarray(labels), return_inverse=True)[1]
 
 
 def nmi(u: Labels, v: Labels) -> float:
     """Normalised mutual information of two labellings, 0 (independent) to 1 (equal) (Eq. 13).
 
-    Only pairs of labels that occur are counted: O(N log N) whatever the numbers of labels. Two
-    labellings with a single label each have nothing to tell apart and get 1.
-
-    Raises:
-        ValueError: empty or of different lengths.
+    Two labellings with a single label each have nothing to tell apart and get 1.
 
     >>> nmi(np.array([0, 0, 1, 1]), np.array([5, 5, 3, 3]))
     1.0
     """
-    u, v = _integers(u), _integers(v)
-    if len(u) != len(v) or not len(u):
-        raise ValueError(f"labellings of {len(u)} and {len(v)} items: expected one length above 0")
-    pairs = np.unique(u * (v.max() + 1) + v, return_inverse=True)[1]
-    entropies = _entropy(u) + _entropy(v)
-    if entropies == 0:
-        return 1.0
-    return max(0.0, 2 * (entropies - _entropy(pairs)) / entropies)
+    from sklearn.metrics import normalized_mutual_info_score
+
+    return float(normalized_mutual_info_score(_integers(u), _integers(v)))
 
 
 def nmi_ratio(
@@ -155,19 +139,6 @@ def _pairs(sizes: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.nda
     return start + a, start + number - a * (a - 1) // 2
 
 
-def _check_rows(embeddings: Tensor, labels: np.ndarray, pairs: int) -> None:
-    embeddings = torch.as_tensor(embeddings)
-    if embeddings.ndim != 2 or len(embeddings) != len(labels):
-        raise ValueError(
-            f"embeddings have shape {tuple(embeddings.shape)} and there are {len(labels)} labels: "
-            "expected (N, D) and N"
-        )
-    if not torch.isfinite(embeddings).all():
-        raise ValueError(f"some of {len(labels)} embeddings are not finite: did training diverge?")
-    if not isinstance(pairs, (int, np.integer)) or pairs < 1:
-        raise ValueError(f"pairs is {pairs!r}, expected a whole number of at least 1")
-
-
 def _cosines(embeddings: Tensor, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     unit = F.normalize(torch.as_tensor(embeddings).float(), dim=1)
     rows = (torch.as_tensor(x).to(unit.device).split(8192) for x in (first, second))
@@ -191,11 +162,9 @@ def intra_speaker_similarity(
         pairs: drawn without replacement, the same ones for one seed, where there are more.
 
     Raises:
-        ValueError: no speaker has two utterances (or two recordings); embeddings of another number
-            or that are not finite.
+        ValueError: no speaker has two utterances (or two recordings).
     """
     speakers = _integers(speakers)
-    _check_rows(embeddings, speakers, pairs)
     order = np.argsort(speakers, kind="stable")
     sizes = np.bincount(speakers)
     if sizes.max() < 2:
@@ -216,10 +185,9 @@ def inter_speaker_similarity(
     """Cosines of pairs of utterances of different speakers, (P,) with P <= `pairs`.
 
     Raises:
-        ValueError: there is only one speaker; embeddings of another number or not finite.
+        ValueError: there is only one speaker.
     """
     speakers = _integers(speakers)
-    _check_rows(embeddings, speakers, pairs)
     if speakers.max() < 1:
         raise ValueError("all utterances have one speaker: no pair can cross speakers")
     first, second = _pairs(np.array([len(speakers)]), pairs, seed)
@@ -264,19 +232,7 @@ def mfcc_embedding(waveform: Tensor, coefficients: int = 20) -> Tensor:
 
     Returns:
         (B, 2 * coefficients). Give them to `standardise` before comparing by cosine.
-
-    Raises:
-        ValueError: a waveform of another shape, or too short for two frames.
     """
-    if not isinstance(waveform, Tensor):
-        raise ValueError(
-            f"waveform is {waveform!r:.60}, expected a tensor (B, T): use torch.as_tensor"
-        )
-    if waveform.ndim != 2 or waveform.shape[1] <= 256:
-        raise ValueError(
-            f"waveform has shape {tuple(waveform.shape)}, expected (B, T) with more than 256 "
-            "samples"
-        )
     features = _mfcc(coefficients).to(waveform.device)(waveform)  # (B, C, L)
     return torch.cat([features.mean(dim=2), features.std(dim=2)], dim=1)
 

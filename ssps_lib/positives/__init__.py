@@ -20,7 +20,7 @@ def build(name: str, **options) -> PositiveSampler:
     >>> build("ssps-clustering", clusters=25_000, window=1).candidates
     'queue'
     """
-    if not isinstance(name, str) or name not in SAMPLERS:
+    if name not in SAMPLERS:
         raise ValueError(f"Unknown positives {name!r}: expected one of {', '.join(SAMPLERS)}.")
     return SAMPLERS[name](**options)
 

@@ -1,7 +1,5 @@
 """SSPS-Clustering: pseudo-positives from the same or a neighbouring cluster (Section III-E)."""
 
-from numbers import Integral
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,8 +7,8 @@ from torch import Tensor
 from ssps_lib.devices import product, to_device
 from ssps_lib.distributed import all_reduce_sum, own_share
 from ssps_lib.positives.kmeans import blocks, kmeans
-from ssps_lib.positives.queues import Queue, check_index
-from ssps_lib.positives.sampler import PositiveSampler, check_uniform, only_held, pick
+from ssps_lib.positives.queues import Queue
+from ssps_lib.positives.sampler import PositiveSampler, draws, only_held, pick
 
 
 class Clustering(PositiveSampler):
@@ -45,12 +43,6 @@ class Clustering(PositiveSampler):
         iterations: int = 10,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        whole = all(isinstance(number, (int, Integral)) for number in (clusters, window))
-        if not whole:
-            raise ValueError(
-                f"K={clusters!r} clusters and a window M={window!r} were asked for, expected whole "
-                "numbers."
-            )
         if not 0 <= window < clusters:
             raise ValueError(
                 f"The window M must lie in [0, {clusters - 1}] with K={clusters} clusters, since "
@@ -118,9 +110,8 @@ class Clustering(PositiveSampler):
         """See `PositiveSampler.sample`; the first uniform number chooses the cluster."""
         if self.assignments is None:
             raise RuntimeError("SSPS-Clustering has no clusters: call refresh first.")
-        check_index(index, len(self.assignments))
         index = index.cpu()
-        uniform = check_uniform(uniform, index).cpu()
+        uniform = draws(uniform, index).cpu()
         cluster = self.choose_clusters(index, uniform[:, 0])  # c-hat_i
         if queue is None or self.candidates == "cluster":
             size = len(self.assignments)
@@ -156,7 +147,7 @@ class Clustering(PositiveSampler):
             return _member_keys(held)
         place = torch.arange(total) + (first - counts.cumsum(0) + counts).repeat_interleave(counts)
         member = self._members.index_select(0, place)
-        slots = queue.slots(member, trusted=True)
+        slots = queue.slots(member)
         held = (slots >= 0).nonzero()[:, 0]
         return (self.assignments[member[held]] * queue.size + slots[held]).sort().values
 

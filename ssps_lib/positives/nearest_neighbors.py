@@ -1,15 +1,13 @@
 """SSPS-NN: pseudo-positives among the nearest neighbours (Section III-D)."""
 
-from numbers import Integral
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ssps_lib.devices import product, to_device
-from ssps_lib.positives.kmeans import blocks
+from ssps_lib.positives.kmeans import blocks, lengths
 from ssps_lib.positives.queues import Queue
-from ssps_lib.positives.sampler import PositiveSampler, check_uniform, only_held, pick
+from ssps_lib.positives.sampler import PositiveSampler, draws, only_held, pick
 
 
 class NearestNeighbors(PositiveSampler):
@@ -17,6 +15,7 @@ class NearestNeighbors(PositiveSampler):
 
     The neighbours are looked for when a batch asks, among all rows that Q-hat holds at that moment.
     As in the published code the utterance itself, which Eq. 6 does not exclude, is never taken.
+    Rows of Q-hat are of length 1: then their products with a query order them as cosines do.
 
     Args:
         window: M, the number of neighbours to draw from (the paper: 50).
@@ -25,17 +24,23 @@ class NearestNeighbors(PositiveSampler):
     by_tables = False
 
     def __init__(self, window: int = 50) -> None:
-        if not (isinstance(window, (int, Integral)) and window >= 1):
+        if window < 1:
             raise ValueError(f"SSPS-NN needs a window M of at least 1 neighbour, got {window!r}.")
         self.window = window
         self._reference: Queue | None = None
 
     def refresh(self, reference: Queue, generator: torch.Generator | None = None) -> None:
-        """Remember Q-hat; ValueError unless it holds more than M rows."""
+        """Remember Q-hat; ValueError unless it holds more than M rows, all of length 1."""
         if self.window >= len(reference):
             raise ValueError(
                 f"A window of M={self.window} neighbours needs more than {self.window} reference "
                 f"representations, the queue holds {len(reference)}: fill it, or lower M."
+            )
+        norms = lengths(reference.values).cpu()[reference.indices >= 0]
+        if ((norms - 1).abs() > 1e-2).any():
+            raise ValueError(
+                f"Q-hat holds rows of length {float(norms.min()):.3g} to {float(norms.max()):.3g}, "
+                "expected 1: normalise reference representations before they are inserted."
             )
         self._reference = reference
 
@@ -59,7 +64,7 @@ class NearestNeighbors(PositiveSampler):
         if self._reference is None:
             raise RuntimeError("SSPS-NN has no reference representations: call refresh first.")
         index = index.cpu()
-        uniform = check_uniform(uniform, index).cpu()
+        uniform = draws(uniform, index).cpu()
         held = self._reference.contains(index)
         if queries is None:
             queries = self._reference.rows(index)
@@ -81,7 +86,7 @@ class NearestNeighbors(PositiveSampler):
         found = torch.empty_like(best, dtype=torch.int64)
         columns = max(len(queries), queries.shape[1])  # of the scores, or of the rows themselves
         for block in blocks(reference.size, columns, reference.device):
-            rows = F.normalize(reference.values[block].float(), dim=1)
+            rows = reference.values[block].float()
             scores = product(queries, rows)
             empty = reference.indices[block] < 0
             if empty.any():

@@ -1,7 +1,5 @@
 """The memory queues Q-hat and Q' of Section III-C2, indexed by training index."""
 
-from numbers import Integral
-
 import torch
 from torch import Tensor
 
@@ -48,11 +46,8 @@ class Queue:
         device: torch.device | str = "cpu",
     ) -> None:
         size = n if size is None else size
-        whole = all(isinstance(number, (int, Integral)) for number in (n, size))
-        if not (whole and 1 <= size <= n):
+        if not 1 <= size <= n:
             raise ValueError(f"A queue for {n} utterances needs 1 to {n} slots, got size={size!r}.")
-        if not (isinstance(shape, (tuple, list)) and all(isinstance(d, Integral) for d in shape)):
-            raise ValueError(f"A queue got rows of shape {shape!r}, expected a tuple like (512,).")
         self.n, self.shape, self.size = n, tuple(shape), size
         self.values = torch.zeros(size, *self.shape, dtype=dtype, device=device)
         # Both tables have one entry more, which stays -1: position -1 then stands for "nowhere".
@@ -72,14 +67,8 @@ class Queue:
         """Number of utterances held."""
         return int((self.indices >= 0).sum())
 
-    def slots(self, index: Tensor, trusted: bool = False) -> Tensor:
-        """Slot of each training index (B,), -1 where it is absent or the index is -1.
-
-        `trusted` indices come from a table of the library: they are not checked, and none is -1.
-        """
-        if trusted:
-            return self._slots.index_select(0, index)
-        check_index(index, self.n, least=-1)
+    def slots(self, index: Tensor) -> Tensor:
+        """Slot of each training index (B,), -1 where it is absent or the index is -1."""
         index = index.cpu()
         place = torch.where(index < 0, self.n, index)  # the entry for "nowhere"
         return self._slots.index_select(0, place)  # several times faster than self._slots[place]
@@ -106,11 +95,20 @@ class Queue:
 
     def __setitem__(self, index: Tensor, values: Tensor) -> None:
         """Insert rows (B, *shape) of training indices (B,); the last of equal indices wins."""
-        self._check(index, values)
+        if values.shape != (len(index), *self.shape):
+            raise ValueError(
+                f"The queue holds rows of shape {self.shape}; {len(index)} indices came with "
+                f"values of shape {tuple(values.shape)}."
+            )
+        index = index.cpu()
+        if ((index < 0) | (index >= self.n)).any():
+            raise ValueError(
+                f"Training indices go from {int(index.min())} to {int(index.max())}, expected "
+                f"[0, {self.n}): is the queue made for another corpus?"
+            )
         if len(index) > self.size and self.size < self.n:  # only the newest rows fit in the ring
             self.pointer += len(index) - self.size
             index, values = index[-self.size :], values[-self.size :]
-        index = index.cpu()
         values = values.detach().to(self.device, self.values.dtype)
         last, step = _last_occurrence(index), torch.arange(len(index))
         if self.size == self.n:
@@ -152,38 +150,6 @@ class Queue:
         self._slots[self.indices] = torch.arange(self.size)
         self._slots[-1] = -1
         self.pointer = int(state["pointer"])
-
-    def _check(self, index: Tensor, values: Tensor) -> None:
-        if not isinstance(values, Tensor):
-            raise ValueError(
-                f"The queue was given {values!r:.60}, expected a tensor of rows: use "
-                "torch.as_tensor."
-            )
-        if values.shape != (len(index), *self.shape):
-            raise ValueError(
-                f"The queue holds rows of shape {self.shape}; {len(index)} indices came with "
-                f"values of shape {tuple(values.shape)}."
-            )
-        check_index(index, self.n)
-
-
-def check_index(index: Tensor, n: int, least: int = 0) -> None:
-    """ValueError unless the training indices (B,) are int64 in [least, n), as far as on the CPU."""
-    if not isinstance(index, Tensor):
-        raise ValueError(
-            f"Training indices are {index!r:.60}, expected a tensor: use torch.as_tensor."
-        )
-    if index.ndim != 1 or index.dtype != torch.int64:
-        raise ValueError(
-            f"Training indices are {index.dtype} of shape {tuple(index.shape)}, expected "
-            "torch.int64 of shape (B,)."
-        )
-    on_cpu = index.device.type == "cpu" and len(index) > 0
-    if on_cpu and not (int(index.min()) >= least and int(index.max()) < n):
-        raise ValueError(
-            f"Training indices must lie in [{least}, {n}), got {int(index.min())} to "
-            f"{int(index.max())}: is the queue made for another corpus?"
-        )
 
 
 def _last_occurrence(index: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssps_lib.positives.queues import Queue, check_index
+from ssps_lib.positives.queues import Queue
 
 
 class PositiveSampler:
@@ -37,7 +37,6 @@ class PositiveSampler:
             uniform: (B, 2) numbers in [0, 1) that decide every draw; None draws them.
 
         Raises:
-            ValueError: if `uniform` has another shape.
             RuntimeError: if `refresh` was not called before.
         """
         raise NotImplementedError
@@ -98,11 +97,10 @@ class Supervised(PositiveSampler):
         self, index: Tensor, queue: Queue | None = None, uniform: Tensor | None = None
     ) -> Tensor:
         """See `PositiveSampler.sample`; the labels of the anchors restrict the draw."""
-        check_index(index, len(self._order))
         where = index.cpu()
         first, count = (part[where] for part in self._speaker)
         own_first, own_count = (part[where] for part in self._session)
-        draw = check_uniform(uniform, index)[:, 1].cpu()
+        draw = draws(uniform, index)[:, 1].cpu()
         candidates = count - own_count
         place = first + pick(draw, candidates)
         place += torch.where(place >= own_first, own_count, 0)  # step over the own recording
@@ -110,21 +108,9 @@ class Supervised(PositiveSampler):
         return only_held(torch.where(candidates > 0, pos, -1).to(index.device), queue)
 
 
-def check_uniform(uniform: Tensor | None, index: Tensor) -> Tensor:
-    """The (B, 2) numbers of a draw, drawn here if None; ValueError if they are others."""
-    if uniform is None:
-        return torch.rand(len(index), 2, device=index.device)
-    if uniform.shape != (len(index), 2):
-        raise ValueError(
-            f"A draw for {len(index)} anchors needs uniform numbers of shape ({len(index)}, 2), "
-            f"got {tuple(uniform.shape)}."
-        )
-    if uniform.device.type == "cpu" and not ((uniform >= 0) & (uniform < 1)).all():
-        raise ValueError(
-            f"Uniform numbers go from {float(uniform.min())} to {float(uniform.max())}, expected "
-            "[0, 1)."
-        )
-    return uniform
+def draws(uniform: Tensor | None, index: Tensor) -> Tensor:
+    """The (B, 2) numbers of a draw, drawn here if None."""
+    return torch.rand(len(index), 2, device=index.device) if uniform is None else uniform
 
 
 def pick(uniform: Tensor, count: Tensor | int) -> Tensor:
@@ -142,8 +128,6 @@ def only_held(pos: Tensor, queue: Queue | None) -> Tensor:
 
 def _labels(values: np.ndarray | Tensor) -> Tensor:
     """Labels as integers 0, 1, 2, ... in the order of their values."""
-    if np.ndim(values) != 1:
-        raise ValueError(f"Labels of a corpus are {values!r:.60}, expected a vector of shape (N,).")
     return torch.unique(torch.as_tensor(values).cpu(), return_inverse=True)[1]
 
 

@@ -19,7 +19,12 @@ from ssps_lib.positives.clustering import nearest_clusters
 from ssps_lib.positives.kmeans import blocks, kmeans
 
 ROUNDS, D = 10, 512
-SIZES = ((10_000, 250), (31_600, 790), (100_000, 2_500))  # N, K: K grows with N as in the paper
+SIZES = (  # N, K: K grows with N as in the paper
+    (10_000, 250),
+    (31_600, 790),
+    (50_000, 1_000),
+    (100_000, 2_500),
+)
 VOXCELEB2 = (1_092_009, 25_000)  # on a GPU
 CLUSTERS = (1_000, 5_000, 25_000)
 

@@ -178,5 +178,3 @@ def test_bad_input_is_named():
         Clustering(3, window=3)
     with pytest.raises(ValueError, match="'all'"):
         Clustering(3, candidates="all")
-    with pytest.raises(ValueError, match=r"\(2, 2\)"):
-        fitted().sample(torch.tensor([0, 1]), uniform=torch.rand(2, 3))

@@ -14,7 +14,7 @@ def reference(n=30, held=24, seed=0):
     generator = torch.Generator().manual_seed(seed)
     queue = Queue(n, (4,), size=held)
     index = torch.randperm(n, generator=generator)[:held]
-    queue[index] = torch.randn(held, 4, generator=generator) * 3
+    queue[index] = F.normalize(torch.randn(held, 4, generator=generator), dim=1)
     return queue, index
 
 
@@ -81,3 +81,7 @@ def test_bad_input_is_named():
         NearestNeighbors(24).refresh(reference()[0])
     with pytest.raises(ValueError, match="window"):
         NearestNeighbors(0)
+    queue, index = reference()
+    queue[index] = 3 * queue[index]
+    with pytest.raises(ValueError, match="rows of length 3 to 3, expected 1"):
+        NearestNeighbors(2).refresh(queue)
