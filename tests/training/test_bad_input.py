@@ -40,7 +40,7 @@ CASES = {
     ),
     "encoder option": (
         lambda: tiny(encoder_options={"width": 8}),
-        "'ecapa_tdnn' has no option 'width'; known are ",
+        "'ecapa_tdnn' has no option 'width', expected some of ",
     ),
     "no such corpus": (
         lambda: tiny(corpus="/nowhere/speech", corpus_options={}),
