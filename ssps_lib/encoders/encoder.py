@@ -7,7 +7,6 @@ knows; `ssps_lib.load_encoder` reads both.
 import json
 import os
 import re
-from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any, ClassVar
 

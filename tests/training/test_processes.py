@@ -7,7 +7,6 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict
 
-import numpy as np
 import pytest
 import torch
 from steps import assert_same_steps, still
