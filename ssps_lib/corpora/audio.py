@@ -57,7 +57,7 @@ class Stream:
     blocks: Iterator[np.ndarray]
 
 
-def read_audio(path: Path, shortest: float = SHORTEST, speech: bool = True) -> np.ndarray:
+def read_audio(path: str | Path, shortest: float = SHORTEST, speech: bool = True) -> np.ndarray:
     """Decode a whole file, mix its channels down and resample it to 16 kHz: (T,) float32.
 
     Args:
@@ -71,29 +71,29 @@ def read_audio(path: Path, shortest: float = SHORTEST, speech: bool = True) -> n
     return decode(path, shortest, speech).samples
 
 
-def decode(path: Path, shortest: float = SHORTEST, speech: bool = True) -> Audio:
+def decode(path: str | Path, shortest: float = SHORTEST, speech: bool = True) -> Audio:
     """What `read_audio` gives, with the rate and the channels of the file."""
-    stream = _open(path)
+    stream = _open(Path(path))
     samples = np.concatenate(list(_sound(stream, shortest, speech)))
     return Audio(samples, stream.rate, stream.channels)
 
 
-def read_blocks(path: Path, seconds: int = PIECE) -> Iterator[np.ndarray]:
+def read_blocks(path: str | Path, seconds: int = PIECE) -> Iterator[np.ndarray]:
     """The samples of `read_audio` in pieces of about so many seconds, for long files.
 
     Raises:
         ValueError: as `read_audio`; what only all samples tell, after the last piece.
     """
-    return _sound(_open(path), SHORTEST, True, seconds)
+    return _sound(_open(Path(path)), SHORTEST, True, seconds)
 
 
-def peek(path: Path, shortest: float = SHORTEST) -> tuple[int, int]:
+def peek(path: str | Path, shortest: float = SHORTEST) -> tuple[int, int]:
     """Rate in Hz and channels of a file whose samples are not decoded.
 
     Raises:
         ValueError: as `read_audio`, as far as a header tells.
     """
-    stream = _open(path)
+    stream = _open(Path(path))
     if stream.frames is not None:
         _check_length(stream.frames, stream.rate, shortest)
     return stream.rate, stream.channels
