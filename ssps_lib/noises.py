@@ -16,7 +16,7 @@ from ssps_lib.augmentation import SNR_DB, Bank, read_bank, write_bank
 from ssps_lib.corpora.audio import read_audio
 from ssps_lib.corpora.corpus import SAMPLE_RATE, Corpus
 from ssps_lib.corpora.faults import listed
-from ssps_lib.corpora.walk import walk
+from ssps_lib.corpora.walker import walk
 
 ROOMS = ("simulated_rirs", "rir")
 RESPONSE = 1.0  # seconds of a response that are kept

@@ -11,7 +11,8 @@ grouped); on small trial lists that is larger by up to one step of a rate.
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -25,7 +26,8 @@ BLOCK = 8192  # trials scored at a time: 2 gathered blocks of 16 MB at D = 512
 LONGEST = 300.0  # seconds that are embedded at once; VoxCeleb's longest utterance has 220
 
 
-class Ranked(NamedTuple):
+@dataclass(frozen=True)
+class Ranked:
     """Trials sorted by score: all that error rates depend on.
 
     Attributes:

@@ -70,7 +70,8 @@ def test_a_chapter_is_one_notebook_and_one_line(tmp_path, monkeypatch):
     nbformat = pytest.importorskip("nbformat")
     code = [
         "seed: int = 1  # seed of every draw",
-        "from ssps_lib import notebook, training\n\nnotebook.check(globals())",
+        "from ssps_book import notebook\nfrom ssps_lib import training\n\n"
+        "notebook.check(globals())",
         definitions(),
         f"config = training.RunConfig(\n    **{TINY},\n".replace(", '", ",\n    '")
         + '    encoder="moments", framework="apart", positives="ssps-blind", seed=seed,\n)\n'

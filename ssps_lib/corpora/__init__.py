@@ -6,11 +6,11 @@ from pathlib import Path
 
 from ssps_lib import files
 from ssps_lib.corpora.audio import content_fault, read_audio, read_blocks, to_int16
-from ssps_lib.corpora.check import Report, check
+from ssps_lib.corpora.checking import Report, check
 from ssps_lib.corpora.corpus import SAMPLE_RATE, Corpus, Splits
 from ssps_lib.corpora.faults import listed
+from ssps_lib.corpora.fingerprint import identity, locate
 from ssps_lib.corpora.folder import open_folder, pack
-from ssps_lib.corpora.identity import identity, locate
 from ssps_lib.corpora.layouts import SUBSETS, download, read_splits
 from ssps_lib.corpora.packed import (
     is_packed,
@@ -20,7 +20,7 @@ from ssps_lib.corpora.packed import (
     write_packed,
 )
 from ssps_lib.corpora.trials import Trials, make_trials, read_trials, write_trials
-from ssps_lib.corpora.walk import Walk, walk
+from ssps_lib.corpora.walker import Walk, walk
 
 __all__ = [
     "SAMPLE_RATE",

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ssps_lib import files
-from ssps_lib.corpora.check import check_table
+from ssps_lib.corpora.checking import check_table
 from ssps_lib.corpora.corpus import Corpus, Splits
 from ssps_lib.corpora.faults import counted
-from ssps_lib.corpora.identity import content_of
+from ssps_lib.corpora.fingerprint import content_of
 from ssps_lib.corpora.layouts import read_splits, read_table
 from ssps_lib.corpora.packed import is_packed, open_packed, read_packed, with_bank
 from ssps_lib.corpora.packer import PLAN, SKIPPED, kept_trials, pack_table, refused

@@ -8,7 +8,7 @@ from ssps_lib.corpora.lists import label
 from ssps_lib.corpora.splits import decide_splits
 from ssps_lib.corpora.table import DEPTH, Entry, Table, duplicates, read_csv
 from ssps_lib.corpora.voxceleb import is_voxceleb, read_voxceleb
-from ssps_lib.corpora.walk import EXTENSIONS, Walk, walk
+from ssps_lib.corpora.walker import EXTENSIONS, Walk, walk
 
 Layout = Literal["folder", "voxceleb", "librispeech"]
 LISTS = ("train.csv", "test.csv")

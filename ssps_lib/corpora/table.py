@@ -10,7 +10,7 @@ import numpy as np
 from ssps_lib.corpora.faults import counted
 from ssps_lib.corpora.lists import read_rows
 from ssps_lib.corpora.trials import parse_trials
-from ssps_lib.corpora.walk import Walk, first_of_formats
+from ssps_lib.corpora.walker import Walk, first_of_formats
 
 SPLITS = ("train", "dev", "test", "rest")  # rest: only further trial lists name it
 DEPTH = "<speaker>/<recording>/<utterance>"

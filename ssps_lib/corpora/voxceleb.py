@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ssps_lib.corpora.splits import held_out
 from ssps_lib.corpora.table import Entry, Table, duplicates, in_order
-from ssps_lib.corpora.walk import walk
+from ssps_lib.corpora.walker import walk
 
 COUNTS = {  # utterances, speakers, recordings, as published
     "VoxCeleb2 dev": (1_092_009, 5_994, 145_569),

@@ -7,6 +7,7 @@ knows; `ssps_lib.load_encoder` reads both.
 import json
 import os
 import re
+from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -139,12 +140,22 @@ class Encoder(  # type: ignore[call-arg]
 def build(name: str, **options: Any) -> Encoder:
     """The encoder of that name with the options of its constructor.
 
+    Raises:
+        ValueError: an unknown name or option.
+
     >>> build("fast_resnet34", dim=64, channels=8).config["dim"]
     64
     """
     if name not in Encoder.kinds:
         raise ValueError(f"encoder is {name!r}, expected one of {sorted(Encoder.kinds)}.")
-    return Encoder.kinds[name](**options)
+    kind: Any = Encoder.kinds[name]
+    _, *known = signature(kind.__init__).parameters  # the class's own is the hub mixin's
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        raise ValueError(
+            f"'{name}' has no option '{unknown[0]}', expected some of {', '.join(known)}."
+        )
+    return kind(**options)
 
 
 def require_multiple_of_8(channels: int) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from dataclasses import asdict, dataclass, field, fields, replace
+from inspect import Signature, signature
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -48,7 +49,8 @@ Options = Annotated[dict[str, Any], AfterValidator(_plain)]
 
 
 def _in_a_sentence(cls):
-    """Let the constructor of a pydantic dataclass raise a ValueError of one line."""
+    """Let the constructor of a pydantic dataclass raise a ValueError of one line, and show its
+    defaults without the annotations that pydantic reads."""
     checked = cls.__init__
 
     @functools.wraps(checked)
@@ -59,6 +61,8 @@ def _in_a_sentence(cls):
             raise ValueError(_sentence(error.errors()[0])) from None
 
     cls.__init__ = init
+    shown = [p.replace(annotation=p.empty) for p in signature(cls).parameters.values()]
+    cls.__signature__ = Signature(shown)
     return cls
 
 

@@ -9,7 +9,7 @@ from sounds import RATE, hertz, make_tree, pitch, tone
 
 from ssps_lib.corpora import audio
 from ssps_lib.corpora.audio import decode, peek, read_audio
-from ssps_lib.corpora.check import check
+from ssps_lib.corpora.checking import check
 from ssps_lib.corpora.folder import open_folder
 from ssps_lib.files import RefusedError
 

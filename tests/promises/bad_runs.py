@@ -195,7 +195,7 @@ RUNS = {
     ),
     "no such corpus": run({"corpus": "/nowhere", "corpus_options": {}}, "'/nowhere'", "the path"),
     "unknown proportion": run({"corpus_options": {"voices": 3}}, "'voices'", "known are speakers"),
-    "too few speakers": run({"corpus_options": {"speakers": 0}}, "speakers is 0", "at least"),
+    "too few speakers": run({"corpus_options": {"speakers": 0}}, "speakers is 0", "greater than 0"),
     "batch above N": run({"batch_size": 33}, "batch_size is 33", "choose a smaller batch"),
     "K above N": run(
         SSPS | {"clusters": 33}, "K is 33 clusters", "32 training utterances: lower K"

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+import small_runs
 import torch
+from small_runs import CORPUS, bootstrapped, parts_of, tiny
 
-import conftest
-from conftest import CORPUS, bootstrapped, parts_of, tiny
 from ssps_lib import frameworks, training
 from ssps_lib.corpora import open_corpus
 from ssps_lib.recipes import recipe
@@ -159,7 +159,7 @@ def test_an_error_within_a_part_is_no_bad_option(monkeypatch):
 def test_a_corpus_that_changed_since_the_checkpoint_is_refused(tmp_path, monkeypatch):
     """One utterance is left out; the number of mini-batches stays."""
     config = tiny(epochs=2, batch_size=10)
-    conftest.trained(config.with_(epochs=1), tmp_path)
+    small_runs.trained(config.with_(epochs=1), tmp_path)
     parts_of(config, tmp_path)
     fewer = open_corpus("simulated", **config.corpus_options)
     fewer.train = fewer.train.subset(np.arange(31), fewer.train.name)

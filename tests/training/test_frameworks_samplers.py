@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+import small_runs
 import torch
+from small_runs import parts_of, tiny
 from steps import still
 
-import conftest
-from conftest import parts_of, tiny
 from ssps_lib import training
 from ssps_lib.frameworks.collapse import CollapseWarning
 from ssps_lib.training import loop, run_folder
@@ -49,7 +49,7 @@ def config_of(framework, positives="ssl", **changes):
 
 def trained(config):
     """The parts of a run after its epochs, and the values of its last one."""
-    parts = conftest.trained(config, run_folder(config))
+    parts = small_runs.trained(config, run_folder(config))
     return parts, parts.position.metrics[-1]
 
 
@@ -130,7 +130,7 @@ def test_bottlenecks_in_the_queue_of_dino_are_logits_while_its_last_layer_stands
 def test_the_same_weights_give_the_same_curve_to_the_bit(tmp_path):
     calm = {"framework_options": {"temperature": 0.5}, "crop": 0.8}  # batches hide less of it
     config = config_of("simclr", epochs=3, **calm)
-    first, second = (conftest.trained(config, tmp_path / name) for name in ("first", "second"))
+    first, second = (small_runs.trained(config, tmp_path / name) for name in ("first", "second"))
     curves = [[row["loss"] for row in parts.position.metrics] for parts in (first, second)]
     assert curves[0] == curves[1]
     assert curves[0][-1] < curves[0][0]
@@ -169,7 +169,7 @@ def test_a_queue_of_negatives_smaller_than_the_batch_is_refused():
 
 def test_a_checkpoint_of_another_architecture_is_refused(tmp_path):
     config = config_of("simclr")
-    conftest.trained(config, tmp_path)
+    small_runs.trained(config, tmp_path)
     for other in (config_of("vicreg"), config.with_(encoder="fast_resnet34", encoder_options={})):
         with pytest.raises(ValueError, match="checkpoint belongs to another model: "):
             parts_of(other, tmp_path)

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from small_runs import bootstrapped, parts_of, tiny
 
-from conftest import bootstrapped, parts_of, tiny
 from ssps_lib import frameworks, losses, training
 from ssps_lib.frameworks import collapse
 from ssps_lib.frameworks.momentum import move_average

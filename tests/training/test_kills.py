@@ -4,13 +4,13 @@ import random
 import signal
 
 import pytest
+import small_runs
 import torch
 from killing import until_killed
+from small_runs import bootstrapped, new_home, parts_of, tiny
 from test_frameworks_samplers import config_of
 from test_resume import Interrupted, interrupt, outcome
 
-import conftest
-from conftest import bootstrapped, new_home, parts_of, tiny
 from ssps_lib import training
 from ssps_lib.training import loop, run_folder
 from ssps_lib.training.ssps import SSPS
@@ -43,7 +43,7 @@ def uninterrupted(tmp_path_factory, shared_home):
         pytest.param("pathlib:Path.rename", 3, EACH_STEP, id="between its renames"),
         pytest.param(f"{LOOP}:schedule", 2, EACH_STEP, id="after a checkpoint"),
         pytest.param(f"{LOOP}:fill", 1, {}, id="at the switch to SSPS"),
-        pytest.param("ssps_lib.positives.kmeans:_assign", 16, {}, id="inside k-means"),
+        pytest.param("ssps_lib.positives.kmeans:_closest", 16, {}, id="inside k-means"),
     ],
 )
 def test_killed_at_a_chosen_moment(uninterrupted, home, tmp_path, place, calls, environment):
@@ -86,12 +86,12 @@ def test_each_framework_goes_on_from_within_an_epoch(
     tmp_path, monkeypatch, framework, positives, changes
 ):
     config = config_of(framework, positives, epochs=2, schedule="cosine", **changes)
-    whole = conftest.trained(config, tmp_path / "whole")
+    whole = small_runs.trained(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
         interrupt(patch, loop, "iteration", 6)
         patch.setenv("SSPS_CHECKPOINT_MINUTES", "0")
         with pytest.raises(Interrupted):
-            conftest.trained(config, tmp_path / "broken")
+            small_runs.trained(config, tmp_path / "broken")
     again = parts_of(config, tmp_path / "broken")
     assert (again.position.epoch, again.position.step) == (1, 2)
     loop.train(again)

@@ -9,10 +9,10 @@ from dataclasses import asdict
 
 import pytest
 import torch
+from small_runs import CORPUS, bootstrapped, new_home, tiny
 from steps import assert_same_steps, still
 from test_frameworks_samplers import config_of
 
-from conftest import CORPUS, bootstrapped, new_home, tiny
 from ssps_lib import training
 from ssps_lib.training import launch
 from ssps_lib.training.__main__ import run_all

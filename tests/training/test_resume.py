@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from small_runs import bootstrapped, new_home, parts_of, tiny
 
-from conftest import bootstrapped, new_home, parts_of, tiny
 from ssps_lib import training
 from ssps_lib.training import loop, record, run_folder, state
 from ssps_lib.training.run import train

@@ -4,8 +4,8 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from small_runs import CORPUS, bootstrapped, parts_of, tiny
 
-from conftest import CORPUS, bootstrapped, parts_of, tiny
 from ssps_lib import encoders, positives
 from ssps_lib.training import loop, signals
 from ssps_lib.training.build import Parts

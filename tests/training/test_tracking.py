@@ -4,8 +4,8 @@ import importlib.util
 
 import numpy as np
 import pytest
+from small_runs import tiny
 
-from conftest import tiny
 from ssps_lib import training
 from ssps_lib.training import loop, run_folder
 

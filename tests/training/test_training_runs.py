@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 import torch
+from small_runs import new_home, tiny
 
-from conftest import new_home, tiny
 from ssps_lib import training
 from ssps_lib.training import loop, record, run_folder
 

@@ -10,13 +10,13 @@ from tqdm import tqdm
 from ssps_lib.corpora.audio import SHORTEST, decode, peek
 from ssps_lib.corpora.corpus import SAMPLE_RATE
 from ssps_lib.corpora.faults import counted
-from ssps_lib.corpora.identity import locate
+from ssps_lib.corpora.fingerprint import locate
 from ssps_lib.corpora.layouts import read_splits
 from ssps_lib.corpora.packed import is_packed, read_packed, verify
 from ssps_lib.corpora.packer import in_order
 from ssps_lib.corpora.splits import missing_trials
 from ssps_lib.corpora.table import Table
-from ssps_lib.corpora.walk import walk
+from ssps_lib.corpora.walker import walk
 
 
 @dataclass

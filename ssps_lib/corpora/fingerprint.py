@@ -10,7 +10,7 @@ from pathlib import Path
 from ssps_lib import files
 from ssps_lib.corpora.packed import is_packed, read_info
 from ssps_lib.corpora.packer import in_order
-from ssps_lib.corpora.walk import walk
+from ssps_lib.corpora.walker import walk
 
 KEPT = 2**30  # bytes from which on the digits of a folder are noted on the disk
 
