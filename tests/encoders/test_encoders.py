@@ -82,5 +82,5 @@ def test_widths_that_cannot_be_divided_are_refused(name, channels):
 def test_unknown_names_and_options_are_refused():
     with pytest.raises(ValueError, match=r"'resnet', expected one of \['ecapa_tdnn', 'fast_res"):
         encoders.build("resnet")
-    with pytest.raises(TypeError, match="depth"):
+    with pytest.raises(ValueError, match="no option 'depth', expected some of dim"):
         encoders.build("fast_resnet34", depth=50)
