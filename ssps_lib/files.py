@@ -53,9 +53,16 @@ def alone(path: Path, what: str, wait: bool = True) -> Iterator[None]:
         wait: until another process has released it; otherwise it is an error.
 
     Raises:
-        RefusedError: another process holds the lock, and `wait` is False.
+        RefusedError: another process holds the lock, and `wait` is False; or the folder cannot be
+            written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()  # the lock itself would try for ever
+    except OSError as error:
+        raise RefusedError(
+            f"nothing can be written to {path.parent} ({error.strerror}): choose another folder"
+        ) from error
     lock = FileLock(path, is_singleton=True)
     try:
         lock.acquire(timeout=0)

@@ -66,3 +66,12 @@ def test_home_is_expanded(monkeypatch):
     monkeypatch.setenv("SSPS_HOME", "~/somewhere")
     monkeypatch.setenv("HOME", "/nowhere")
     assert str(files.home()) == "/nowhere/somewhere"
+
+
+def test_a_lock_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(files.RefusedError, match=r"nothing can be written to .*file \(.+\): choose"),
+        files.alone(tmp_path / "file" / "lock", "the pack"),
+    ):
+        pass

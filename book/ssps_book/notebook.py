@@ -12,6 +12,7 @@ from ssps_lib.recipes import PRESETS
 
 PLAIN = (str, int, float, bool, list, dict, type(None))  # what papermill can inject
 INTERACTIVE = ("In", "Out")  # the shell's own plain values
+LEAST = {"seed": 0, "seeds": 1, "num_processes": 1}
 
 
 def check(namespace: Mapping[str, Any]) -> None:
@@ -43,8 +44,8 @@ def _check_value(name: str, value: Any, kind: type) -> None:
         raise ValueError(f"{name} is {value!r}, a {given}, and should be a {wanted}")
     if name == "preset" and value not in PRESETS:
         raise ValueError(f"preset is {value!r}, expected one of {', '.join(PRESETS)}")
-    if name == "num_processes" and value < 1:
-        raise ValueError(f"num_processes is {value}, expected at least 1")
+    if value is not None and name in LEAST and value < LEAST[name]:
+        raise ValueError(f"{name} is {value}, expected at least {LEAST[name]}")
 
 
 def source(function: Callable) -> str:

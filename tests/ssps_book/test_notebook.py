@@ -26,9 +26,11 @@ def test_a_bad_parameter_is_named(change, message):
         notebook.check(GIVEN | change)
 
 
-def test_no_process_is_too_few():
-    with pytest.raises(ValueError, match="num_processes is 0, expected at least 1"):
-        notebook.check({"__annotations__": {"num_processes": int}, "num_processes": 0})
+@pytest.mark.parametrize(("name", "least"), [("num_processes", 1), ("seeds", 1), ("seed", 0)])
+def test_a_number_below_the_least_is_named(name, least):
+    notebook.check({"__annotations__": {name: int}, name: least})
+    with pytest.raises(ValueError, match=f"{name} is {least - 1}, expected at least {least}"):
+        notebook.check({"__annotations__": {name: int}, name: least - 1})
 
 
 def outer():
