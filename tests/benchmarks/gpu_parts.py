@@ -6,7 +6,6 @@ without it. Errors and ratios compare what was computed in the same call.
 
 import copy
 import functools
-import itertools
 import json
 import multiprocessing
 import os
@@ -28,7 +27,7 @@ from kmeans_clusters import measure_kmeans
 from torch import Tensor, nn
 from torch.nn.modules._functions import SyncBatchNorm as SynchronisedNorm
 from torch.utils.flop_counter import FlopCounterMode
-from training_step import ENCODERS, NARROW, measure_step, tones
+from training_step import tones
 
 from ssps_lib import distributed, encoders, frameworks, losses, recipes, training
 from ssps_lib.corpora import open_corpus, simulated
@@ -37,20 +36,23 @@ from ssps_lib.training.build import Parts
 from ssps_lib.training.data import Batch
 from ssps_lib.training.step import iteration, schedule
 
-Row = dict
 TYPES = ("float32", "TF32", "bfloat16")
-ceilings = functools.cache(measuring.ceilings)
+
+
+def arithmetic(dtype: str, cpu: bool = False) -> dict[str, str]:
+    """Let training compute with a type, on the device or a CPU; what its config must say."""
+    os.environ["ACCELERATE_USE_CPU"] = str(cpu or measuring.device.type == "cpu").lower()
+    torch.backends.cudnn.allow_tf32 = dtype != "float32"
+    return {"precision": "bf16" if dtype == "bfloat16" else "no"}
 
 
 def parts_of(
     config: training.RunConfig, folder: Path, dtype: str = "float32", cpu: bool = False
 ) -> Parts:
-    """The parts of a run on the device or a CPU, with the checkpoint of its folder if it has one."""
-    os.environ["ACCELERATE_USE_CPU"] = str(cpu or measuring.device.type == "cpu").lower()
-    torch.backends.cudnn.allow_tf32 = dtype != "float32"
+    """The parts of a run, as the checkpoint of its folder has them if there is one."""
+    precision = arithmetic(dtype, cpu)
     AcceleratorState._reset_state(True)  # it had another device or precision
-    half = "bf16" if dtype == "bfloat16" else "no"
-    run = state.begin(config.with_(precision=half), folder)
+    run = state.begin(config.with_(**precision), folder)
     run.framework.train()
     return run
 
@@ -75,7 +77,7 @@ def gradient(module: nn.Module) -> Tensor:
 # -- every framework with every sampler, against the CPU --------------------------------------
 
 
-def steps(pairs: list[tuple[str, str]], count: int, **changes) -> Iterator[Row]:
+def steps(pairs: list[tuple[str, str]], count: int, **changes) -> Iterator[dict]:
     """Losses of a few steps from the CPU's checkpoint, and the gradient of the last.
 
     The weights stand still, since training multiplies rounding, and the checkpoint has queues and
@@ -115,7 +117,7 @@ def walked(run: Parts, count: int) -> tuple[list[float], Tensor]:
 # -- speed ------------------------------------------------------------------------------------
 
 
-def kmeans(n: int, k: int) -> Iterator[Row]:
+def kmeans(n: int, k: int) -> Iterator[dict]:
     """k-means of the whole corpus, in float32 and with bfloat16 products."""
     row = measure_kmeans(n, k, quick=True)
     for work, dtype in (("ours", "float32"), ("ours, bf16 products", "bfloat16")):
@@ -126,29 +128,28 @@ def kmeans(n: int, k: int) -> Iterator[Row]:
 
 def peak(dtype: str) -> float:
     """Operations a second of large matrix products; those of TF32 are not measured."""
-    return ceilings()["bfloat16_flops" if dtype == "bfloat16" else "float32_flops"]
+    return measuring.ceilings()["bfloat16_flops" if dtype == "bfloat16" else "float32_flops"]
 
 
-def recipe(corpus: dict, repeats: int, **changes) -> Iterator[Row]:
-    """A step of the published recipe (ECAPA-TDNN, SSPS-Clustering), from held and from fed frames."""
+def recipe(corpus: dict, repeats: int, **changes) -> Iterator[dict]:
+    """A step of the published recipe (ECAPA-TDNN, SSPS-Clustering) with frames held and fed."""
     for dtype in ("bfloat16", "TF32"):
         yield measured_step(published(corpus, **changes), dtype, repeats)
 
 
-def compiler(corpus: dict, repeats: int, **changes) -> Iterator[Row]:
-    """The same without and with `torch.compile`."""
-    for backend in ("no", "inductor"):
-        yield measured_step(published(corpus, compiler=backend, **changes), "bfloat16", repeats)
+def compiler(corpus: dict, repeats: int, **changes) -> Iterator[dict]:
+    """The first of these with `torch.compile`; `first_seconds` has the compilation."""
+    config = published(corpus, compiler="inductor", **changes)
+    yield measured_step(config, "bfloat16", repeats)
 
 
 def published(corpus: dict, **changes) -> training.RunConfig:
     """The paper's recipe on a small packed corpus, from fresh weights."""
-    simulated.render = rendered
     named = {"preset": "paper", "noises": "made", "corpus_options": corpus}
     return recipes.recipe("simclr", "ssps-clustering", **named, **changes).with_(start_from=None)
 
 
-def measured_step(config: training.RunConfig, dtype: str, repeats: int) -> Row:
+def measured_step(config: training.RunConfig, dtype: str, repeats: int) -> dict:
     """Seconds of an iteration, its share of the bfloat16 peak, and how fast it is fed."""
     with tempfile.TemporaryDirectory() as folder:
         run = filled(parts_of(config, Path(folder), dtype))
@@ -185,14 +186,6 @@ def fed(run: Parts, work: Callable[[Batch], None]) -> float:
     return (time.perf_counter() - started) / (count - first)
 
 
-def obvious(batch: int, quick: bool) -> Iterator[Row]:
-    """Steps beside those that one writes first, see `training_step`."""
-    for name, phase in itertools.product(ENCODERS, ("SSL", "served")):
-        options = NARROW[name] if quick else {}
-        row = measure_step(name, batch, phase, options, 1 if quick else 3)
-        yield row | {"dtype": "TF32, and bfloat16 where a work says so"}
-
-
 # -- exact resume, norms ----------------------------------------------------------------------
 
 
@@ -209,17 +202,16 @@ class Stopping(frameworks.SimCLR):
             signal.raise_signal(signal.SIGTERM)
 
 
-def resume(after: int, **changes) -> Iterator[Row]:
+def resume(after: int, **changes) -> Iterator[dict]:
     """A run that is stopped within its second epoch ends with the bits of one that is not."""
     frameworks.FRAMEWORKS["stopping"] = Stopping
     config = recipes.recipe(positives="ssps-clustering", preset="smoke", batch_size=4, **changes)
     ssl = config.start_from.with_(framework="stopping", epochs=1, average_last=1)
     config = config.with_(framework="stopping", start_from=ssl, epochs=2)
-    os.environ["ACCELERATE_USE_CPU"] = str(measuring.device.type == "cpu").lower()
     with mock.patch.dict(os.environ, {"SSPS_DETERMINISTIC": "1"}):
         for dtype in ("TF32", "bfloat16"):
-            half = {"precision": "bf16" if dtype == "bfloat16" else "no"}
-            chosen = config.with_(start_from=ssl.with_(**half), **half)
+            precision = arithmetic(dtype)
+            chosen = config.with_(start_from=ssl.with_(**precision), **precision)
             whole, curve = outcome(chosen)
             Stopping.left, said = after, "never stopped"
             try:
@@ -252,68 +244,56 @@ class Synchronised(nn.SyncBatchNorm):
         )  # fmt: skip
 
 
-def norms(batch: int, samples: int, options: dict) -> Iterator[Row]:
+def norms(batch: int, samples: int, options: dict) -> Iterator[dict]:
     """Batch norms of several processes, with one, beside plain ones (gloo's on a CPU)."""
+    torch.manual_seed(0)
+    plain = encoders.build("ecapa_tdnn", **options).to(measuring.device)
+    synced, views = copy.deepcopy(plain), [tones(batch, samples) for _ in range(2)]
     with tempfile.TemporaryDirectory() as folder:
         backend = "nccl" if measuring.device.type == "cuda" else "gloo"
         dist.init_process_group(backend, f"file://{folder}/group", rank=0, world_size=1)
         try:
-            yield from beside_plain(batch, samples, options)
+            with mock.patch.object(distributed, "world_size", lambda: 2):
+                distributed.synchronise_norms(synced)
+            for module in synced.modules():
+                if isinstance(module, nn.SyncBatchNorm):
+                    module.__class__ = Synchronised
+            for dtype in TYPES:
+                (a, slope, sums), (b, other, others) = (
+                    contrasted(encoder, views, dtype) for encoder in (plain, synced)
+                )
+                yield {
+                    "dtype": dtype, "B": batch, "loss_error": abs(a - b) / abs(a),
+                    "gradient_cosine": cosine(slope, other),
+                    "statistics_error": float((sums - others).norm() / sums.norm()),
+                }  # fmt: skip
         finally:
             dist.destroy_process_group()
 
 
-def beside_plain(batch: int, samples: int, options: dict) -> Iterator[Row]:
-    """Loss, gradient, running statistics and time of both."""
-    torch.manual_seed(0)
-    plain = encoders.build("ecapa_tdnn", **options).to(measuring.device)
-    synced, views = copy.deepcopy(plain), [tones(batch, samples) for _ in range(2)]
-    with mock.patch.object(distributed, "world_size", lambda: 2):
-        distributed.synchronise_norms(synced)
-    for module in synced.modules():
-        if isinstance(module, nn.SyncBatchNorm):
-            module.__class__ = Synchronised
-
-    def step(encoder: nn.Module, half: bool) -> float:
-        encoder.zero_grad()
-        with torch.autocast(measuring.device.type, torch.bfloat16, half):
-            loss = losses.nt_xent(*map(encoder, views), 0.5)
-        loss.backward()
-        return float(loss)
-
-    for dtype in TYPES:
-        torch.backends.cudnn.allow_tf32 = dtype != "float32"
-        half = dtype == "bfloat16"
-        a, b = (step(encoder, half) for encoder in (plain, synced))
-        statistics = [
-            torch.cat([v.flatten() for k, v in e.named_buffers() if ".running_" in k])
-            for e in (plain, synced)
-        ]
-        row = {
-            "dtype": dtype, "B": batch, "loss_error": abs(a - b) / abs(a),
-            "gradient_cosine": cosine(gradient(plain), gradient(synced)),
-            "statistics_error": float((statistics[0] - statistics[1]).norm() / statistics[0].norm()),
-        }  # fmt: skip
-        works = {
-            name: functools.partial(step, encoder, half)
-            for name, encoder in (("plain", plain), ("synchronised", synced))
-        }
-        yield row | {"works": measuring.compare(works, 3, items=batch)}
+def contrasted(encoder: nn.Module, views: list[Tensor], dtype: str) -> tuple[float, Tensor, Tensor]:
+    """Loss, gradient and running statistics of an encoder after a step."""
+    arithmetic(dtype)
+    encoder.zero_grad()
+    with torch.autocast(measuring.device.type, torch.bfloat16, dtype == "bfloat16"):
+        loss = losses.nt_xent(*map(encoder, views), 0.5)
+    loss.backward()
+    sums = [value.flatten() for name, value in encoder.named_buffers() if ".running_" in name]
+    return loss.item(), gradient(encoder), torch.cat(sums)
 
 
 # -- a larger mini run ------------------------------------------------------------------------
 
 
-def mini(preset: str, corpus_options: dict, clusters: int, **changes) -> Iterator[Row]:
+def mini(preset: str, corpus_options: dict, clusters: int, **changes) -> Iterator[dict]:
     """SSL, then each of the others from it, in the time that is left; a cut-off run has curves."""
-    simulated.render = rendered
     started = time.perf_counter()
     n = len(open_corpus("simulated", **corpus_options).train)
     yield {"utterances": n, "dtype": "float32", "render_seconds": time.perf_counter() - started}
-    os.environ["ACCELERATE_USE_CPU"] = str(measuring.device.type == "cpu").lower()
+    precision = arithmetic("bfloat16")
     for positives in ("ssl", "ssps-clustering", "ssl-continued", "supervised", "ssps-nn"):
         kind = {"clusters": clusters} if positives == "ssps-clustering" else {}
-        common = {"preset": preset, "corpus_options": corpus_options, "precision": "bf16"}
+        common = {"preset": preset, "corpus_options": corpus_options, **precision}
         config = recipes.recipe("simclr", positives, **common, **kind, **changes)
         row = {"positives": positives, "dtype": "bfloat16", "config": config.to_dict()}
         try:

@@ -14,6 +14,7 @@ the obvious implementation and with the best library at hand:
 
 import argparse
 import ctypes
+import functools
 import gc
 import importlib
 import json
@@ -166,8 +167,9 @@ def ratios(rows: Mapping[str, dict], ours: str) -> dict[str, float]:
     return {k: v["seconds"] / rows[ours]["seconds"] for k, v in rows.items() if k != ours}
 
 
+@functools.cache
 def ceilings(seconds: float = 0.4) -> dict[str, float]:
-    """What this machine can do at best: operations and bytes a second, as measured here."""
+    """What this machine can do at best: operations and bytes a second, measured once."""
     rows, numbers = (8192, 2**28) if device.type == "cuda" else (2048, 2**25)
     large = [torch.randn(rows, d, device=device) for d in (rows, 512)]  # square, as in k-means
     big = torch.randn(numbers, device=device)
