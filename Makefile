@@ -3,6 +3,7 @@
 # make test    install with the test extras and run every check
 # make test-instructions   the tests that rounding could tip, with every instruction set there is
 # make bench   install the same and measure; the records are those of chapter 15
+# make gpu     check and measure on a GPU in eight minutes, with nothing to install
 #
 # In a conda environment: make book VENV=$CONDA_PREFIX
 
@@ -24,7 +25,7 @@ define render
 	    > _run/render.log 2>&1 || { cat _run/render.log; exit 1; }
 endef
 
-.PHONY: book chapter html test test-instructions bench clean
+.PHONY: book chapter html test test-instructions bench gpu clean
 
 book: $(VENV)/.installed-book
 	$(EXECUTE) --preset $(PRESET) --corpus "$(CORPUS)" --processes $(PROCESSES) \
@@ -66,6 +67,10 @@ test-instructions: $(VENV)/.installed-test
 # On an idle machine; faiss-cpu and torchmetrics are compared with where they are installed.
 bench: $(VENV)/.installed-test
 	$(BIN)/python tests/benchmarks/run.py --folder book/records $(ARGS)
+
+# With the environment of VENV if there is one, else with any Python that has PyTorch.
+gpu:
+	$(firstword $(wildcard $(BIN)/python) $(PYTHON)) tests/benchmarks/gpu.py $(ARGS)
 
 clean:
 	rm -rf _build _run .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -13,7 +13,7 @@ row, so that a run that is cut off keeps what it had. The last part gets all the
 import argparse
 import dataclasses
 import functools
-import importlib
+import importlib.util
 import json
 import os
 import signal
@@ -65,17 +65,6 @@ TABLE = {  # seconds at most, sizes on a GPU, sizes with --tiny
 }  # fmt: skip
 
 
-def absent() -> list[str]:
-    """The packages that cannot be imported."""
-    found = []
-    for name in NEEDED:
-        try:
-            importlib.import_module(name)
-        except ImportError:
-            found.append(name)
-    return found
-
-
 def stand_in() -> None:
     """Enough of pydantic for the library's dataclasses, whose values nobody types here."""
 
@@ -90,16 +79,16 @@ def stand_in() -> None:
     sys.modules |= {"pydantic": pydantic, "pydantic.dataclasses": plain}
 
 
-def over(*_) -> None:
-    raise TimeoutError("its time was over")
-
-
 def attempt(
     rows: Iterator[dict], seconds: float, part: dict, store: Callable[[object], None]
 ) -> None:
     """Store the rows of a part as far as they come within its time, and why there are no more."""
+
+    def over(*_) -> None:
+        raise TimeoutError(f"cut off after {seconds:.0f} s")
+
     started = time.perf_counter()
-    part |= {"seconds": 0.0, "error": None, "rows": []}
+    part |= {"seconds": None, "error": None, "rows": []}  # as they stay if all ends here
     signal.signal(signal.SIGALRM, over)
     try:
         signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.01), 20)  # again, if it was swallowed
@@ -122,7 +111,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=7.7, help="for all parts together")
     parser.add_argument("--json", type=Path, default=ROOT / "book" / "records" / "gpu.json")
     options = parser.parse_args()
-    started, missing = time.perf_counter(), absent()
+    started = time.perf_counter()
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     print("missing:", ", ".join(missing) or "nothing", flush=True)
     if "pydantic" in missing:
         stand_in()
