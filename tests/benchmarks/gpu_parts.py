@@ -298,7 +298,7 @@ def mini(preset: str, corpus_options: dict, clusters: int, **changes) -> Iterato
         row = {"positives": positives, "dtype": "bfloat16", "config": config.to_dict()}
         try:
             done = training.run(config)
-        except TimeoutError:
+        except BaseException:  # its time is over, or it failed
             file = training.run_folder(config) / "metrics.jsonl"
             lines = file.read_text().splitlines() if file.exists() else []
             yield row | {"scores": None, "metrics": [json.loads(line) for line in lines]}

@@ -75,4 +75,4 @@ def test_a_part_that_takes_too_long_is_cut_off():
 
     part = {}
     gpu.attempt(rows(), 0, part, lambda _: None)
-    assert (part["rows"], part["error"]) == ([], "TimeoutError: cut off after 0 s")
+    assert (part["rows"], part["error"]) == ([], "CutOff: after 0 s")
