@@ -11,7 +11,6 @@ row, so that a run that is cut off keeps what it had. The last part gets all the
 """
 
 import argparse
-import dataclasses
 import functools
 import importlib.util
 import json
@@ -22,7 +21,6 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import is_dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -68,15 +66,22 @@ TABLE = {  # seconds at most, sizes on a GPU, sizes with --tiny
 def stand_in() -> None:
     """Enough of pydantic for the library's dataclasses, whose values nobody types here."""
 
-    def dataclass(**_) -> Callable[[type], type]:
-        return lambda cls: cls if is_dataclass(cls) else dataclasses.dataclass(frozen=True)(cls)
+    def dataclass(config: dict, **_) -> Callable[[type], type]:
+        def unchecked(cls):
+            plain = cls.__init__
+            if config["extra"] == "ignore":  # all variables of the environment: the defaults
+                cls.__init__ = lambda self, **_: plain(self)
+            return cls
 
-    pydantic, plain = ModuleType("pydantic"), ModuleType("pydantic.dataclasses")
-    plain.dataclass = dataclass
-    pydantic.dataclasses, pydantic.ValidationError = plain, ValueError
+        return unchecked
+
+    pydantic, dataclasses = ModuleType("pydantic"), ModuleType("pydantic.dataclasses")
+    dataclasses.dataclass = dataclass
+    pydantic.dataclasses, pydantic.ValidationError = dataclasses, ValueError
     pydantic.Field = pydantic.AfterValidator = lambda *_, **__: None
     pydantic.PositiveInt = pydantic.NonNegativeInt = int
-    sys.modules |= {"pydantic": pydantic, "pydantic.dataclasses": plain}
+    pydantic.PositiveFloat = pydantic.NonNegativeFloat = float
+    sys.modules |= {"pydantic": pydantic, "pydantic.dataclasses": dataclasses}
 
 
 class CutOff(BaseException):
@@ -120,6 +125,9 @@ def main() -> int:
     print("missing:", ", ".join(missing) or "nothing", flush=True)
     if "pydantic" in missing:
         stand_in()
+    if "soundfile" in missing:  # no part reads audio files
+        sys.modules["soundfile"] = ModuleType("soundfile")
+        sys.modules["soundfile"].SoundFile = object
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # `resume`, before any product
     sys.path.insert(0, str(ROOT))
     import gpu_parts  # with the library, so after what stands in for a package

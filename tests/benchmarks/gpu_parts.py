@@ -208,7 +208,8 @@ def resume(after: int, **changes) -> Iterator[dict]:
     config = recipes.recipe(positives="ssps-clustering", preset="smoke", batch_size=4, **changes)
     ssl = config.start_from.with_(framework="stopping", epochs=1, average_last=1)
     config = config.with_(framework="stopping", start_from=ssl, epochs=2)
-    with mock.patch.dict(os.environ, {"SSPS_DETERMINISTIC": "1"}):
+    torch.use_deterministic_algorithms(True, warn_only=True)  # as SSPS_DETERMINISTIC=1
+    try:
         for dtype in ("TF32", "bfloat16"):
             precision = arithmetic(dtype)
             chosen = config.with_(start_from=ssl.with_(**precision), **precision)
@@ -224,6 +225,8 @@ def resume(after: int, **changes) -> Iterator[dict]:
                 "dtype": dtype, "stopped": said, "same_bits": worst == 0, "difference": worst,
                 "loss": curve, "same_losses": curve == same_curve,
             }  # fmt: skip
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def outcome(config: training.RunConfig) -> tuple[dict[str, Tensor], list[float]]:
