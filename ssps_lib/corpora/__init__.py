@@ -9,11 +9,11 @@ from ssps_lib.corpora.audio import content_fault, read_audio, read_blocks, to_in
 from ssps_lib.corpora.checking import Report, check
 from ssps_lib.corpora.corpus import SAMPLE_RATE, Corpus, Splits
 from ssps_lib.corpora.faults import listed
-from ssps_lib.corpora.fingerprint import identity, locate
 from ssps_lib.corpora.folder import open_folder, pack
 from ssps_lib.corpora.layouts import SUBSETS, download, read_splits
 from ssps_lib.corpora.packed import (
     is_packed,
+    locate,
     open_packed,
     packed_lists,
     read_packed,
@@ -31,7 +31,6 @@ __all__ = [
     "Walk",
     "check",
     "content_fault",
-    "identity",
     "listed",
     "locate",
     "make_trials",

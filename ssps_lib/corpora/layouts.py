@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ssps_lib.corpora.lists import label
-from ssps_lib.corpora.splits import decide_splits
-from ssps_lib.corpora.table import DEPTH, Entry, Table, duplicates, read_csv
+from ssps_lib.corpora.splits import cut_blocks, decide_splits
+from ssps_lib.corpora.table import DEPTH, Entry, Table, duplicates, in_order, read_csv
 from ssps_lib.corpora.voxceleb import is_voxceleb, read_voxceleb
 from ssps_lib.corpora.walker import EXTENSIONS, Walk, walk
 
@@ -38,7 +38,6 @@ def read_table(
     Raises:
         ValueError: the root is missing or holds no audio at all, an unknown layout or subset.
     """
-    root = Path(root)
     if not root.is_dir():
         raise ValueError(f"corpus '{root}' is not an existing folder: check the path")
     if layout not in (None, *get_args(Layout)):
@@ -59,11 +58,23 @@ def read_table(
     return table
 
 
-def read_splits(root: Path, layout: str | None = None, dev_share: float = 0.1) -> Table:
-    """`read_table` with all splits decided and the trial lists read."""
-    table = read_table(root, layout)
-    if not table.decided:
+def read_splits(
+    root: Path,
+    layout: str | None = None,
+    subsets: tuple[str, ...] | None = None,
+    blocks: int | None = None,
+    dev_share: float = 0.1,
+) -> Table:
+    """`read_table` with all splits decided and the trial lists read; see `folder.open_folder`."""
+    table = read_table(Path(root), layout, subsets)
+    if blocks is not None:
+        table.entries = cut_blocks(table.entries, blocks)
+    if table.layout == "voxceleb":  # which gives every entry its split
+        table.entries = in_order(table.entries)
+    else:
         decide_splits(table, dev_share)
+    if blocks is not None:
+        table.lists = {}
     return table
 
 
@@ -98,12 +109,13 @@ def _read_tree(table: Table, found: Walk, head: str, expected: str, split: str =
 
 def librispeech_in(root: Path) -> Path | None:
     """The folder that holds subsets of LibriSpeech: the root, or its folder LibriSpeech."""
-    for folder in (root, root / "LibriSpeech"):
-        if folder.is_dir() and any(
-            SUBSET.fullmatch(path.name) for path in folder.iterdir() if path.is_dir()
-        ):
-            return folder
-    return None
+    return next(filter(_subsets, (root, root / "LibriSpeech")), None)
+
+
+def _subsets(folder: Path) -> list[str]:
+    """The subsets of LibriSpeech that lie in a folder."""
+    places = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path.name for path in places if SUBSET.fullmatch(path.name) and path.is_dir())
 
 
 def read_librispeech(root: Path, subsets: tuple[str, ...] | None = None) -> Table:
@@ -115,8 +127,7 @@ def read_librispeech(root: Path, subsets: tuple[str, ...] | None = None) -> Tabl
         ValueError: a subset that is not in the folder.
     """
     folder = librispeech_in(root) or root
-    table = Table(folder, "librispeech")
-    names = sorted(path.name for path in folder.iterdir() if SUBSET.fullmatch(path.name))
+    table, names = Table(folder, "librispeech"), _subsets(folder)
     absent = sorted(set(subsets or ()) - set(names))
     if absent:
         known = ", ".join(names) or "no subset of LibriSpeech"
@@ -134,9 +145,9 @@ def download(folder: Path, subsets: tuple[str, ...] = SUBSETS) -> Path:
         ValueError: a subset that LibriSpeech does not have.
     """
     wrong = [name for name in subsets if not SUBSET.fullmatch(name)]
-    if wrong or not subsets:
+    if wrong:
         raise ValueError(
-            f"LibriSpeech has no subset '{wrong[0] if wrong else ''}': choose some like "
+            f"LibriSpeech has no subset '{wrong[0]}': choose some like "
             "train-clean-100, dev-clean, test-other"
         )
     from torchaudio.datasets import LIBRISPEECH

@@ -1,4 +1,4 @@
-"""Training, development and test speakers: chosen in a table, and cut out of a packed corpus."""
+"""Training, development and test speakers of a table."""
 
 import hashlib
 from collections import defaultdict
@@ -7,12 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ssps_lib.corpora.corpus import Corpus, Splits
 from ssps_lib.corpora.table import Entry, Table, in_order
-from ssps_lib.corpora.trials import Trials, make_trials, parse_trials
-
-TARGETS_PER_SPEAKER = 60  # as in the simulated corpus
-Bounds = dict[str, tuple[int, int]]  # where each split begins and ends
+from ssps_lib.corpora.trials import parse_trials
 
 
 def cut_blocks(entries: Iterable[Entry], blocks: int) -> list[Entry]:
@@ -39,15 +35,13 @@ def decide_splits(table: Table, share: float) -> None:
     Test speakers are those of test.csv, or those that trials.txt names, or `share` of all. Of the
     other speakers, `share` are development speakers. Reads trials.txt.
     """
-    undecided = any(entry.split == "" for entry in table.entries)
     listed = table.root / "trials.txt"
     test = {entry.speaker for entry in table.entries if entry.split == "test"}
-    if undecided and listed.is_file():
+    if listed.is_file() and not all(entry.split for entry in table.entries):
         rows = parse_trials(listed, [entry.file for entry in table.entries]).rows
-        test = {table.entries[i].speaker for row in rows for i in row[1:]}
+        test = {table.entries[i].speaker for i in rows[:, 1:].flat}
     others = [entry for entry in table.entries if entry.speaker not in test]
-    needed = 4 if test else 6
-    count = len({entry.speaker for entry in others})
+    count, needed = len({entry.speaker for entry in others}), 4 if test else 6
     if count < needed:
         if table.entries and not table.faults:  # which may be why so few are left
             table.faults.append(
@@ -58,10 +52,10 @@ def decide_splits(table: Table, share: float) -> None:
     if not test:
         test = held_out(others, share)
         others = [entry for entry in others if entry.speaker not in test]
-    dev = held_out(others, share)
-    split = {entry.speaker: "train" for entry in table.entries}
-    split |= dict.fromkeys(dev, "dev") | dict.fromkeys(test, "test")
-    table.entries = in_order(replace(e, split=split[e.speaker]) for e in table.entries)
+    split = dict.fromkeys(held_out(others, share), "dev") | dict.fromkeys(test, "test")
+    table.entries = in_order(
+        replace(entry, split=split.get(entry.speaker, "train")) for entry in table.entries
+    )
     if listed.is_file():
         files = [entry.file for entry in table.of_split("test")]
         table.read_list(listed, "trials", files, table.bounds()["test"][0])
@@ -74,12 +68,8 @@ def missing_trials(table: Table) -> list[str]:
         table: with its splits decided and its lists read.
     """
     faults = []
-    for split in ("dev", "test"):
-        if split == "test" and table.lists:
-            continue
-        recordings = defaultdict(set)
-        for entry in table.of_split(split):
-            recordings[entry.speaker].add(entry.recording)
+    for split in ("dev", "test") if not table.lists else ("dev",):
+        recordings = _recordings(table.of_split(split))
         if not any(len(names) > 1 for names in recordings.values()):
             faults.append(
                 f"{table.root.name} {split}: no speaker has two recordings, no target trial can "
@@ -93,60 +83,23 @@ def missing_trials(table: Table) -> list[str]:
     return faults
 
 
+def _recordings(entries: Iterable[Entry]) -> dict[str, set[str]]:
+    """The recordings of each speaker."""
+    found = defaultdict(set)
+    for entry in entries:
+        found[entry.speaker].add(entry.recording)
+    return found
+
+
 def held_out(entries: list[Entry], share: float, most: int = 100) -> set[str]:
     """Speakers to hold out: `share` of all, at least 2 and at most `most`, by a hash of the name.
 
     Only speakers with several recordings give target trials, so up to half of them come first.
     """
-    recordings = defaultdict(set)
-    for entry in entries:
-        recordings[entry.speaker].add(entry.recording)
+    recordings = _recordings(entries)
     order = sorted(recordings, key=lambda name: hashlib.sha256(name.encode()).digest())
     several = [name for name in order if len(recordings[name]) > 1]
     single = [name for name in order if len(recordings[name]) == 1]
     count = min(max(2, round(share * len(order))), most)
     chosen = several[: min(count, (len(several) + 1) // 2)]
     return set(chosen + single[: count - len(chosen)])
-
-
-def make_splits(packed: Corpus, bounds: Bounds, rows: np.ndarray | None, seed: int) -> Splits:
-    """Cut a packed corpus into splits.
-
-    Args:
-        rows: (T, 3) test trials, positions in `packed`, or None to make trials. Where they reach
-            beyond the test split (VoxCeleb1-E and -H), the test utterances do so as well.
-
-    Raises:
-        ValueError: an empty split; no speaker of a held-out split has two recordings; trials of
-            one kind only.
-    """
-    empty = [split for split in ("train", "dev", "test") if bounds[split][0] == bounds[split][1]]
-    if empty:
-        raise ValueError(f"no {empty[0]} utterance of '{packed.name}' is left: mend its files")
-    begin, end = bounds["test"]
-    if rows is not None:
-        kinds = len(set(rows[:, 0]))
-        if kinds < 2:
-            raise ValueError(
-                f"the {len(rows):,} trials of '{packed.name}' that are left have {kinds} of the "
-                "labels 0 and 1, both are needed: mend the files that were left out"
-            )
-        begin, end = min(begin, rows[:, 1:].min()), max(end, rows[:, 1:].max() + 1)
-    test = packed.part(begin, end, f"{packed.name} test")
-    train, dev = (
-        packed.part(*bounds[split], f"{packed.name} {split}") for split in ("train", "dev")
-    )
-    if rows is None:
-        test_trials = _make_trials(test, seed)
-    else:
-        test_trials = Trials(rows[:, 0], rows[:, 1] - begin, rows[:, 2] - begin)
-    return Splits(train, dev, test, _make_trials(dev, seed), test_trials)
-
-
-def _make_trials(part: Corpus, seed: int) -> Trials:
-    try:
-        return make_trials(part.speakers, part.recordings, TARGETS_PER_SPEAKER, seed)
-    except ValueError as error:
-        raise ValueError(
-            f"{part.name}: {error}; blocks=4 with sessions='simulated' makes recordings"
-        ) from None

@@ -70,9 +70,9 @@ class Table:
         return self.layout + " by the names in it (layout='folder' if it is none)" * doubt
 
     @property
-    def decided(self) -> bool:
-        """Whether the layout itself has given every entry its split."""
-        return self.layout == "voxceleb"
+    def name(self) -> str:
+        """What the corpus is called."""
+        return self.root.resolve().name if self.layout == "folder" else self.layout
 
     def bounds(self) -> dict[str, tuple[int, int]]:
         """Where each split begins and ends in `entries`, once all are decided."""
@@ -98,41 +98,41 @@ class Table:
         """Read a trial list of `files`, the names of the entries from `begin` on."""
         speakers = [entry.speaker for entry in self.entries[begin : begin + len(files)]]
         found = parse_trials(file, files, speakers)
-        rows, faults = found.rows, found.faults
-        if not faults and len(set(rows[:, 0])) == 1:
+        rows = found.rows
+        if not found.faults and len(set(rows[:, 0])) == 1:
             text = f"all {len(rows):,} trials have label {rows[0, 0]}, both are needed"
-            faults = [f"{file.name}: {text}"]
-        self.faults += faults
+            found.faults.append(f"{file.name}: {text}")
+        self.faults += found.faults
         self.notes += found.notes
-        rows[:, 1:] += begin
-        self.lists[name] = rows
+        self.lists[name] = rows + np.array([0, begin, begin])
 
 
 def read_csv(table: Table, name: str, split: str) -> None:
     """Add what a list with columns file, speaker, recording names, or the faults of it."""
     seen = {entry.file: "train.csv" for entry in table.entries}
     trained = {entry.speaker for entry in table.entries}
-    before = len(table.entries), len(table.faults)
+    faults, before = [], len(table.entries)
     try:
         for line, file, speaker, recording in read_rows(table.root / name):
             where = f"{name}, line {line}"
             if not (file and speaker and recording):
-                table.faults.append(f"{where}: one of file, speaker, recording is empty")
+                faults.append(f"{where}: one of file, speaker, recording is empty")
             elif "/" in speaker + recording:
-                table.faults.append(f"{where}: '/' in the name of a speaker or recording")
+                faults.append(f"{where}: '/' in the name of a speaker or recording")
             elif file.startswith(("../", "/")) or file == "..":
-                table.faults.append(f"{where}: '{file}' lies outside the corpus folder")
+                faults.append(f"{where}: '{file}' lies outside the corpus folder")
             elif file in seen:
-                table.faults.append(f"{where}: '{file}' was listed before, in {seen[file]}")
+                faults.append(f"{where}: '{file}' was listed before, in {seen[file]}")
             elif speaker in trained:
-                table.faults.append(f"{where}: speaker '{speaker}' is in train.csv as well")
+                faults.append(f"{where}: speaker '{speaker}' is in train.csv as well")
             else:
                 seen[file] = where
                 table.entries.append(Entry(file, speaker, recording, split))
     except ValueError as error:
-        table.faults.append(str(error))
-    if before == (len(table.entries), len(table.faults)):
-        table.faults.append(f"{name}: names no file; fill it, or delete it")
+        faults.append(str(error))
+    if not faults and len(table.entries) == before:
+        faults.append(f"{name}: names no file; fill it, or delete it")
+    table.faults += faults
 
 
 def duplicates(named: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -145,7 +145,4 @@ def duplicates(named: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 def in_order(entries: Iterable[Entry]) -> list[Entry]:
     """The entries by split, speaker, recording and file, which are their training indices."""
-    return sorted(
-        entries,
-        key=lambda entry: (SPLITS.index(entry.split), entry.speaker, entry.recording, entry.file),
-    )
+    return sorted(entries, key=lambda e: (SPLITS.index(e.split), e.speaker, e.recording, e.file))

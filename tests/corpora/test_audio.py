@@ -13,6 +13,8 @@ from ssps_lib.corpora.checking import check
 from ssps_lib.corpora.folder import open_folder
 from ssps_lib.files import RefusedError
 
+pytestmark = pytest.mark.usefixtures("home")
+
 
 def write_m4a(path, seconds=1.0, rate=RATE, channels=1):
     """The tone of the file's name as AAC, as VoxCeleb2 is distributed."""
@@ -56,8 +58,7 @@ def test_damaged_m4a(tmp_path):
             look(path)
 
 
-def test_a_tree_of_m4a_opens(tmp_path, monkeypatch):
-    monkeypatch.setenv("SSPS_HOME", str(tmp_path / "home"))
+def test_a_tree_of_m4a_opens(tmp_path):
     for s in range(6):
         for r in range(2):
             write_m4a(tmp_path / "tree" / f"s{s}/r{r}/{s}{r}.m4a")
@@ -120,7 +121,6 @@ def test_what_ffmpeg_complains_of_is_passed_on(program):
 
 
 def test_without_a_decoder_its_name_is_told(tmp_path, monkeypatch):
-    monkeypatch.setenv("SSPS_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(audio, "has_pyav", lambda: False)
     monkeypatch.setattr(shutil, "which", lambda name: None)
     root = make_tree(tmp_path / "tree", speakers=6)

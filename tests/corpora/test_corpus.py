@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from ssps_lib.corpora import Corpus, read_packed, write_packed
 from ssps_lib.corpora.corpus import labels
-from ssps_lib.corpora.packed import verify
 
 KEYS = ["b/r1/x.wav", "a/r1/y.wav", "a/r2/z.wav", "b/r1/w.wav"]
 
@@ -59,10 +58,8 @@ def test_crops_equal_slices_by_hand(lengths, picks, samples):
 )
 def test_no_crop_of_an_utterance_that_is_not_there(lengths, wrong, samples):
     corpus = in_memory(*lengths)
-    out = np.full((2, samples), 7, np.int16)
     with pytest.raises(ValueError, match=f"they must lie in .0, {len(lengths)}"):
-        corpus.crops(np.array([0, wrong]), np.zeros(2), samples, out)
-    assert (out == 7).all()
+        corpus.crops(np.array([0, wrong]), np.zeros(2), samples)
     with pytest.raises(ValueError, match="must lie in"):
         corpus.audio(wrong)
     with pytest.raises(ValueError, match="must lie in"):
@@ -126,14 +123,3 @@ def test_the_first_of_two_writers_wins(packed, tmp_path):
     again = write_packed(tmp_path / "corpus", "late", [utterances(1)], ["s/r/u"])
     assert again.name == "four" and len(again) == 4
     assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
-
-
-def test_a_pack_of_an_earlier_version_opens(packed, tmp_path):
-    for name in ("labels", "checksums"):
-        (tmp_path / "corpus" / f"{name}.npy").unlink()
-    again = read_packed(tmp_path / "corpus")
-    assert again.speakers.tolist() == packed.speakers.tolist()
-    assert again.recordings.tolist() == packed.recordings.tolist()
-    assert again.fingerprint == packed.fingerprint
-    (fault,) = verify(tmp_path / "corpus")
-    assert "has no checksums" in fault

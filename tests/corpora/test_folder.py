@@ -13,11 +13,7 @@ from ssps_lib.corpora.folder import open_folder
 from ssps_lib.corpora.splits import cut_blocks, held_out
 from ssps_lib.corpora.table import Entry
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("SSPS_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture
@@ -432,7 +428,7 @@ def test_simulated_sessions_are_the_same_from_a_seed_and_keep_lengths(tree, monk
     plain = by_key(open_folder(tree))
     first = by_key(open_folder(tree, sessions="simulated"))
     monkeypatch.setenv("SSPS_HOME", str(tmp_path / "other home"))
-    monkeypatch.setattr("ssps_lib.corpora.packer.SHARD", 7)
+    monkeypatch.setattr("ssps_lib.corpora.packer.BATCH", 7)
     again = by_key(open_folder(tree, sessions="simulated", workers=1))
     other = by_key(open_folder(tree, sessions="simulated", seed=2))
     for key, audio in first.items():

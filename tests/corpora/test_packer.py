@@ -12,17 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
-from hypothesis import strategies as st
 from sounds import make_tree
 
 from ssps_lib.corpora import open_packed, packer, read_packed
-from ssps_lib.corpora.corpus import Shards
 from ssps_lib.corpora.layouts import read_splits
 from ssps_lib.corpora.packed import verify
 from ssps_lib.corpora.packer import in_order, pack_table
 
-FILES, SHARD = 24, 7  # in shards of 7, 7, 7 and 3
+FILES, BATCH = 24, 7  # in batches of 7, 7, 7 and 3
 
 KILLED = """
 import os, signal, sys
@@ -33,18 +30,18 @@ from ssps_lib.corpora.layouts import read_splits
 def killed(path):
     read.append(path)
     if len(read) == 17:
-        os.kill(os.getpid(), signal.SIGKILL)  # while the third shard is written
+        os.kill(os.getpid(), signal.SIGKILL)  # while the third batch is written
     return whole(path)
 
-packer.SHARD, whole, read = 7, packer.decode, []
+packer.BATCH, whole, read = 7, packer.decode, []
 packer.decode = killed
-packer.pack_table(read_splits(Path(sys.argv[1])), Path(sys.argv[2]), "tree", "plan", workers=1)
+packer.pack_table(read_splits(Path(sys.argv[1])), Path(sys.argv[2]), "plan", workers=1)
 """
 
 
 @pytest.fixture(autouse=True)
-def small_shards(monkeypatch):
-    monkeypatch.setattr(packer, "SHARD", SHARD)
+def small_batches(monkeypatch):
+    monkeypatch.setattr(packer, "BATCH", BATCH)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +51,7 @@ def tree(tmp_path_factory):
 
 
 def pack_tree(root, folder, plan="plan", **options):
-    pack_table(read_splits(Path(root)), folder, "tree", plan, **({"workers": 1} | options))
+    pack_table(read_splits(Path(root)), folder, plan, **({"workers": 1} | options))
 
 
 def contents(folder):
@@ -69,7 +66,7 @@ def contents(folder):
 def expected(tree, tmp_path_factory):
     """What one uninterrupted process writes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packer, "SHARD", SHARD)
+        patch.setattr(packer, "BATCH", BATCH)
         folder = tmp_path_factory.mktemp("once") / "packed"
         pack_tree(tree, folder)
     return contents(folder)
@@ -79,8 +76,9 @@ def partial_of(folder):
     return folder.with_name(f"{folder.name}.partial")
 
 
-def finished(folder):
-    return sorted(file.name for file in (partial_of(folder) / "shards").glob("*.json"))
+def noted(folder):
+    """How many batches are finished."""
+    return len((partial_of(folder) / "notes.jsonl").read_text().splitlines())
 
 
 @pytest.fixture
@@ -99,11 +97,10 @@ def read_files(monkeypatch):
 # -- what is written ----------------------------------------------------------------------------
 
 
-def test_shards_hold_the_files_and_their_labels(tree, tmp_path):
+def test_a_pack_holds_the_files_and_their_labels(tree, tmp_path):
     pack_tree(tree, tmp_path / "packed")
     packed = read_packed(tmp_path / "packed")
-    names = sorted(p.name for p in (tmp_path / "packed" / "shards").glob("*.int16"))
-    assert names == [f"{k:05d}.int16" for k in range(4)] and len(packed) == FILES
+    assert len(packed) == FILES
     for i in np.random.default_rng(0).permutation(FILES):
         sound = soundfile.read(tree / packed.keys[i], dtype="int16")[0]
         assert np.array_equal(packed.audio(i), sound)
@@ -119,18 +116,6 @@ def test_several_threads_write_what_one_writes(tree, tmp_path, expected):
     assert contents(tmp_path / "packed") == expected
 
 
-@given(
-    lengths=st.lists(st.integers(0, 6), min_size=1, max_size=6),
-    edges=st.tuples(st.integers(0, 40), st.integers(0, 40)),
-)
-def test_shards_read_as_their_concatenation(lengths, edges):
-    whole = np.arange(sum(lengths))
-    shards = Shards(np.split(whole, np.cumsum(lengths)[:-1]))
-    begin, end = sorted(edges)
-    assert len(shards) == len(whole)
-    assert np.asarray(shards[begin:end]).tolist() == whole[begin:end].tolist()
-
-
 # -- interruptions ------------------------------------------------------------------------------
 
 
@@ -138,19 +123,19 @@ def test_a_killed_pack_goes_on_where_it_was(tree, tmp_path, expected, read_files
     folder = tmp_path / "packed"
     done = subprocess.run([sys.executable, "-c", KILLED, str(tree), str(folder)])
     assert done.returncode == -signal.SIGKILL
-    assert not folder.exists() and finished(folder) == ["00000.json", "00001.json"]
+    assert not folder.exists() and noted(folder) == 2
     pack_tree(tree, folder)
-    assert len(read_files) == FILES - 2 * SHARD
-    assert contents(folder) == expected  # also: nothing is left of the torn shard
+    assert len(read_files) == FILES - 2 * BATCH
+    assert contents(folder) == expected  # also: nothing is left of the torn batch
 
 
-def test_a_full_disk_keeps_the_finished_shards(tree, tmp_path, expected, monkeypatch, read_files):
+def test_a_full_disk_keeps_the_finished_batches(tree, tmp_path, expected, monkeypatch, read_files):
     folder, whole = tmp_path / "packed", packer.write_samples
 
-    def write_samples(path, utterances):
-        if "00002" not in path.name:
-            return whole(path, utterances)
-        path.write_bytes(b"the first part of it")
+    def write_samples(file, utterances):
+        if noted(folder) < 2:
+            return whole(file, utterances)
+        file.write(b"the first part of it")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(packer, "write_samples", write_samples)
@@ -159,28 +144,28 @@ def test_a_full_disk_keeps_the_finished_shards(tree, tmp_path, expected, monkeyp
     assert caught.value.errno == errno.ENOSPC
     message = str(caught.value)
     assert "the disk is full" in message and "GB are free" in message
-    assert f"2 of 4 shards are finished and kept in '{partial_of(folder)}'" in message
-    names = sorted(file.name for file in (partial_of(folder) / "shards").iterdir())
-    assert names == ["00000.int16", "00000.json", "00001.int16", "00001.json"]
-    assert not folder.exists()
+    assert f"14 utterances are kept in '{partial_of(folder)}'" in message
+    assert noted(folder) == 2 and not folder.exists()
 
     read_files.clear()
     monkeypatch.setattr(packer, "write_samples", whole)
     pack_tree(tree, folder)
-    assert len(read_files) == FILES - 2 * SHARD
+    assert len(read_files) == FILES - 2 * BATCH
     assert contents(folder) == expected
 
 
-def test_a_damaged_shard_is_written_again(tree, tmp_path, expected, monkeypatch, read_files):
+@pytest.mark.parametrize("batches", [0, 1, 4])
+def test_what_was_torn_is_written_again(tree, tmp_path, expected, monkeypatch, batches):
+    """The samples of a batch, and the last line of the notes."""
     folder = tmp_path / "packed"
-    monkeypatch.setattr(packer, "_write_index", lambda *_: 1 / 0)  # an error after all shards
+    monkeypatch.setattr(packer, "_finish", lambda *_: 1 / 0)  # an error after all batches
     with pytest.raises(ZeroDivisionError):
         pack_tree(tree, folder)
     monkeypatch.undo()
-    monkeypatch.setattr(packer, "SHARD", SHARD)
-    shard = partial_of(folder) / "shards" / "00001.int16"
-    shard.write_bytes(shard.read_bytes()[:-2])
-    (partial_of(folder) / "shards" / "00003.json").write_text('{"kept": [0')
+    monkeypatch.setattr(packer, "BATCH", BATCH)
+    os.truncate(partial_of(folder) / "audio.int16", batches * 2 * BATCH * 9600 - 2 * bool(batches))
+    with open(partial_of(folder) / "notes.jsonl", "r+") as notes:
+        notes.truncate(notes.seek(0, os.SEEK_END) - 5)
     pack_tree(tree, folder)
     assert contents(folder) == expected
 
@@ -194,10 +179,10 @@ def test_a_full_disk_at_the_start_or_the_end(tree, tmp_path, expected, monkeypat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(packer, "write_index", write_index)
-    with pytest.raises(OSError, match=r"the disk is full: .*; 4 of 4 shards are finished"):
+    with pytest.raises(OSError, match=r"the disk is full: .*; 24 utterances are kept"):
         pack_tree(tree, folder)
     monkeypatch.undo()
-    monkeypatch.setattr(packer, "SHARD", SHARD)
+    monkeypatch.setattr(packer, "BATCH", BATCH)
     pack_tree(tree, folder)
     assert contents(folder) == expected
 
@@ -205,10 +190,10 @@ def test_a_full_disk_at_the_start_or_the_end(tree, tmp_path, expected, monkeypat
 def test_two_that_pack_one_folder_pack_it_once(tree, tmp_path, expected, monkeypatch, read_files):
     folder, begun, whole = tmp_path / "packed", threading.Event(), packer.write_samples
 
-    def write_samples(path, utterances):
+    def write_samples(file, utterances):
         begun.set()
         time.sleep(0.2)  # in which the other comes
-        return whole(path, utterances)
+        return whole(file, utterances)
 
     monkeypatch.setattr(packer, "write_samples", write_samples)
     first = threading.Thread(target=pack_tree, args=(tree, folder))
@@ -288,24 +273,15 @@ def test_skipped_files_are_listed_with_their_reasons(tree, tmp_path):
         assert np.array_equal(kept.audio(i), soundfile.read(root / key, dtype="int16")[0])
 
 
-def test_checksums_find_a_changed_byte_and_a_missing_shard(tree, tmp_path):
+def test_checksums_find_a_changed_byte_and_a_missing_file(tree, tmp_path):
     folder = tmp_path / "packed"
     pack_tree(tree, folder)
     assert list(verify(folder)) == []
-    shard = folder / "shards" / "00002.int16"
-    content = bytearray(shard.read_bytes())
-    content[1000] ^= 1
-    shard.write_bytes(content)
+    content = bytearray((folder / "audio.int16").read_bytes())
+    content[2 * 9600 * 14 + 1000] ^= 1
+    (folder / "audio.int16").write_bytes(content)
     (fault,) = verify(folder)
-    assert fault.startswith(f"{read_packed(folder).keys[2 * SHARD]}: differs from what was written")
-    shard.unlink()
-    with pytest.raises(ValueError, match="a file was truncated or lost"):
+    assert fault.startswith(f"{read_packed(folder).keys[14]}: differs from what was written")
+    (folder / "audio.int16").unlink()
+    with pytest.raises(ValueError, match=r"is damaged .*audio.int16.*pack the corpus again"):
         list(verify(folder))
-
-
-def test_a_truncated_shard_is_refused_when_the_corpus_opens(tree, tmp_path):
-    pack_tree(tree, tmp_path / "packed")
-    shard = tmp_path / "packed" / "shards" / "00003.int16"
-    shard.write_bytes(shard.read_bytes()[:-2])
-    with pytest.raises(ValueError, match=r"have \d+ bytes, \d+ were expected"):
-        read_packed(tmp_path / "packed")

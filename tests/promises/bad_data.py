@@ -9,7 +9,6 @@ from bad_rows import Row
 
 from ssps_lib.corpora import (
     check,
-    identity,
     make_trials,
     open_corpus,
     open_folder,
@@ -269,9 +268,9 @@ def without(file: Path) -> Path:
     return file
 
 
-def crop(at: Path, index=(0,), place=(0.0,), samples=9, out=None) -> np.ndarray:
-    """A crop of a corpus of one utterance."""
-    return read_packed(packed(at)).crops(np.array(index), np.array(place), samples, out)
+def crop(at: Path, index: list[int]) -> np.ndarray:
+    """Crops of a corpus of one utterance."""
+    return read_packed(packed(at)).crops(np.array(index), np.zeros(len(index)), 9)
 
 
 def packed(at: Path) -> Path:
@@ -321,7 +320,6 @@ COMMANDS = {
     "pack over something": Row(
         lambda at: pack(tree(at / "r"), at), "exists and is not a packed corpus", "another --out"
     ),
-    "identity of nothing": Row(lambda at: identity(at / "n"), "n' is not here", "cannot be told"),
 }
 
 ROWS = AUDIO | CORPORA | TRIALS | COMMANDS
