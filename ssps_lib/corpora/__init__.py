@@ -5,7 +5,7 @@ from inspect import signature
 from pathlib import Path
 
 from ssps_lib import files
-from ssps_lib.corpora.audio import content_fault, read_audio, read_blocks, to_int16
+from ssps_lib.corpora.audio import read_audio, to_int16
 from ssps_lib.corpora.checking import Report, check
 from ssps_lib.corpora.corpus import SAMPLE_RATE, Corpus, Splits
 from ssps_lib.corpora.faults import listed
@@ -30,7 +30,6 @@ __all__ = [
     "Trials",
     "Walk",
     "check",
-    "content_fault",
     "listed",
     "locate",
     "make_trials",
@@ -39,7 +38,6 @@ __all__ = [
     "open_packed",
     "pack",
     "read_audio",
-    "read_blocks",
     "read_packed",
     "read_trials",
     "to_int16",

@@ -7,12 +7,13 @@ header: only where samples are missing that the header announces is a file trunc
 import importlib.util
 import io
 import math
+import mmap
 import os
 import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 
 from ssps_lib.corpora.corpus import SAMPLE_RATE
 from ssps_lib.files import RefusedError
@@ -35,7 +37,6 @@ TRUNCATED = "is truncated: its end is missing, copy it again"
 SIZES = re.compile(r"^ *(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.M)
 ENDLESS = 2**62  # frames from here on: libsndfile does not know how many there are
 QUIET = 2 / 32768  # a sample up to here is the rounding of silence
-SCALE = "do they lie between -32768 and 32767? Divide them by 32768"
 
 
 @dataclass
@@ -62,7 +63,7 @@ def read_audio(path: str | Path, shortest: float = SHORTEST, speech: bool = True
 
     Args:
         shortest: seconds that a file has to last.
-        speech: refuse what `content_fault` finds; False for noises and rooms.
+        speech: refuse silence and samples far beyond full scale; False for noises and rooms.
 
     Raises:
         ValueError: the file is missing, empty, unreadable, truncated, too short, or holds samples
@@ -73,18 +74,17 @@ def read_audio(path: str | Path, shortest: float = SHORTEST, speech: bool = True
 
 def decode(path: str | Path, shortest: float = SHORTEST, speech: bool = True) -> Audio:
     """What `read_audio` gives, with the rate and the channels of the file."""
-    stream = _open(Path(path))
-    samples = np.concatenate(list(_sound(stream, shortest, speech)))
-    return Audio(samples, stream.rate, stream.channels)
-
-
-def read_blocks(path: str | Path, seconds: int = PIECE) -> Iterator[np.ndarray]:
-    """The samples of `read_audio` in pieces of about so many seconds, for long files.
-
-    Raises:
-        ValueError: as `read_audio`; what only all samples tell, after the last piece.
-    """
-    return _sound(_open(Path(path)), SHORTEST, True, seconds)
+    stream, levels = _open(Path(path)), Levels()
+    mixed = [np.empty(0, np.float32)]
+    for frames in stream.blocks:
+        if not np.isfinite(frames).all():
+            raise ValueError("holds samples that are not finite numbers")
+        levels.add(frames)
+        mixed.append(frames.mean(1))
+    _check_length(levels.frames, stream.rate, shortest)
+    if speech and (fault := levels.fault()) is not None:
+        raise ValueError(fault)
+    return Audio(_resampled(np.concatenate(mixed), stream.rate), stream.rate, stream.channels)
 
 
 def peek(path: str | Path, shortest: float = SHORTEST) -> tuple[int, int]:
@@ -99,20 +99,13 @@ def peek(path: str | Path, shortest: float = SHORTEST) -> tuple[int, int]:
     return stream.rate, stream.channels
 
 
-def content_fault(samples: np.ndarray) -> str | None:
-    """Why finite samples (T,) or (T, channels) are no speech, with the likely cause.
-
-    >>> content_fault(np.zeros(16_000))
-    'is silent: all its samples are zero'
-    >>> content_fault(np.random.default_rng(0).uniform(-0.1, 0.1, 16_000))
-    """
-    levels = Levels()
-    levels.add(samples.reshape(len(samples), -1))
-    return levels.fault()
+def to_int16(samples: np.ndarray) -> np.ndarray:
+    """Samples in [-1, 1] -> int16, clipped; 16-bit files keep their very samples."""
+    return np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
 
 
 class Levels:
-    """What `content_fault` knows of samples that come in pieces."""
+    """Whether samples that come in blocks can be speech."""
 
     def __init__(self) -> None:
         self.frames = self.audible = self.alone = self.beyond = 0
@@ -128,11 +121,13 @@ class Levels:
         self.peak = max(self.peak, float(np.abs(frames).max(initial=0)))
 
     def fault(self) -> str | None:
-        """The fault of all frames so far."""
+        """Why the frames so far are no speech, with the likely cause."""
         few = self.frames / 1000  # a click in silence is none either
         if self.beyond > 0.05 * self.frames:
-            share = f"{100 * self.beyond / self.frames:.0f} % of its samples"
-            return f"has {share} beyond full scale (peak {self.peak:g}); {SCALE}"
+            return (
+                f"has {100 * self.beyond / self.frames:.0f} % of its samples beyond full scale "
+                f"(peak {self.peak:g}); do they lie between -32768 and 32767? Divide them by 32768"
+            )
         if self.audible > few:
             return None
         if self.alone > few:
@@ -145,9 +140,33 @@ class Levels:
         return f"is silent (peak {self.peak:.1e} of full scale): {cause}"
 
 
-def to_int16(samples: np.ndarray) -> np.ndarray:
-    """Samples in [-1, 1] -> int16, clipped; 16-bit files keep their very samples."""
-    return np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
+def _check_length(frames: int, rate: int, shortest: float) -> None:
+    if frames < shortest * rate:
+        seconds = math.floor(1000 * frames / rate) / 1000  # never rounded up to what is needed
+        raise ValueError(f"lasts {seconds:g} s, at least {shortest:g} s are needed")
+
+
+def _resampled(samples: np.ndarray, rate: int) -> np.ndarray:
+    """Samples (T,) at `rate` Hz at 16 kHz; piece by piece, as the filter takes much memory.
+
+    A piece has a margin of its neighbours, farther than the filter reaches.
+    """
+    if rate == SAMPLE_RATE or len(samples) == 0:
+        return samples
+    import torch
+    from torchaudio.functional import resample
+
+    divisor = math.gcd(rate, SAMPLE_RATE)
+    step, out = rate // divisor, SAMPLE_RATE // divisor  # samples of the shortest common period
+    margin = 16 * step * math.ceil(rate / SAMPLE_RATE)
+    size, pieces = PIECE * rate // step * step, []
+    for begin in range(0, max(1, len(samples) - margin), size):
+        first = max(0, begin - margin)
+        last = begin + size + margin >= len(samples)
+        part = torch.from_numpy(samples[first : None if last else begin + size + margin])
+        new = resample(part, rate, SAMPLE_RATE)[(begin - first) // step * out :]
+        pieces.append(new if last else new[: size // step * out])
+    return torch.cat(pieces).numpy()
 
 
 # -- what a file claims -------------------------------------------------------------------------
@@ -159,9 +178,12 @@ def _open(path: Path) -> Stream:
             raise ValueError("does not exist")
         if path.stat().st_size == 0:
             raise ValueError("is empty (0 bytes)")
-        with open(path, "rb") as file:
-            head = file.read(4096)
-        stream = _open_by_others(path) if _needs_others(head) else _open_by_soundfile(path, head)
+        with (
+            open(path, "rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        ):
+            others = _needs_others(content[:16])
+            stream = _open_by_others(path) if others else _open_by_soundfile(path, content)
     except OSError as error:
         raise ValueError(f"cannot be read ({error.strerror or error})") from None
     rate = stream.rate
@@ -179,23 +201,22 @@ def _needs_others(head: bytes) -> bool:
     return adts or head[4:8] == b"ftyp" or head.startswith((b"\x1aE\xdf\xa3", b"0&\xb2u", b"#!AMR"))
 
 
-def _open_by_soundfile(path: Path, head: bytes) -> Stream:
-    import soundfile
+class Forward(soundfile.SoundFile):
+    """Read from begin to end, also where nothing can be sought (GSM, pipes)."""
 
-    class Forward(soundfile.SoundFile):
-        """Read from begin to end, also where nothing can be sought (GSM, pipes)."""
+    def seekable(self) -> bool:
+        return False
 
-        def seekable(self) -> bool:
-            return False
 
-    if head.startswith(b"OggS"):
-        _check_pages(path)
+def _open_by_soundfile(path: Path, content: mmap.mmap) -> Stream:
+    if content[:4] == b"OggS":
+        _check_pages(content)
     try:
-        file = Forward(_repaired(path, head))
+        file = Forward(_repaired(path, content))
     except soundfile.SoundFileError as error:
         raise _damaged(path, error) from None
     announced = None if file.frames >= ENDLESS else file.frames
-    if _is_cut(head, file.extra_info, file.frames):
+    if _is_cut(content[:4096], file.extra_info, file.frames):
         raise ValueError(TRUNCATED)
 
     def blocks() -> Iterator[np.ndarray]:
@@ -225,55 +246,44 @@ def _is_cut(head: bytes, log: str, frames: int) -> bool:
     return sphere is not None and frames < WHOLE * int(sphere[1])
 
 
-def _check_pages(path: Path) -> None:
+def _check_pages(content: mmap.mmap) -> None:
     """ValueError where the last page of an Ogg file is cut; to say it is the last is optional.
 
     Of several streams that follow each other, libsndfile would read the first.
     """
-    content = path.read_bytes()
     if (streams := len(re.findall(rb"OggS\0[\2\3\6\7]", content))) > 1:
         raise ValueError(f"holds {streams} streams one after the other: convert it to wav first")
     page = content[content.rfind(b"OggS") :]
-    lacing = page[27 : 27 + page[26]] if len(page) > 27 else b""
-    if len(page) <= 27 or len(page) < 27 + len(lacing) + sum(lacing):
+    if len(page) <= 27 or len(page) < 27 + page[26] + sum(page[27 : 27 + page[26]]):
         raise ValueError(TRUNCATED)
 
 
-def _repaired(path: Path, head: bytes) -> Any:
+def _repaired(path: Path, content: mmap.mmap) -> Any:
     """What libsndfile reads to the end: the path, or the content in a way that it understands.
 
     A RIFF file may hold more samples than its header says. Of an MP3 file without a Xing frame, or
     with that of its first part alone, the length is a guess: from a pipe it is read to its end.
     """
-    if head.startswith(b"RIFF") and (start := head.find(b"data") + 8) > 8:
-        announced, here = int.from_bytes(head[start - 4 : start], "little"), _left(path, start)
-        after = _bytes_at(path, start + announced, 4)  # another chunk begins with its name
+    if content[:4] == b"RIFF" and (start := content.find(b"data", 0, 4096) + 8) > 8:
+        announced, here = int.from_bytes(content[start - 4 : start], "little"), len(content) - start
+        after = content[
+            start + announced : start + announced + 4
+        ]  # another chunk begins with its name
         if announced < WHOLE * here and not after.decode("latin-1").isalnum():
-            content = bytearray(path.read_bytes())
-            content[start - 4 : start] = min(here, 2**32 - 1).to_bytes(4, "little")
-            return io.BytesIO(content)
-    tagged = head.startswith(b"ID3")
-    if tagged or (head[0] == 0xFF and head[1:2] >= b"\xe0"):
-        sizes = zip(head[6:10], (21, 14, 7, 0), strict=False)  # seven bits a byte
+            size = min(here, 2**32 - 1).to_bytes(4, "little")
+            return io.BytesIO(content[: start - 4] + size + content[start:])
+    tagged = content[:3] == b"ID3"
+    if tagged or (content[0] == 0xFF and content[1:2] >= b"\xe0"):
+        sizes = zip(content[6:10], (21, 14, 7, 0), strict=False)  # seven bits a byte
         begin = 10 + sum((byte & 0x7F) << shift for byte, shift in sizes) if tagged else 0
-        first = _bytes_at(path, begin, 200)
+        first = content[begin : begin + 200]
         xing = re.search(rb"(?:Xing|Info)...(.)....(....)", first, re.S)
         if xing is None and b"VBRI" not in first:
-            return _pipe(path.read_bytes())
+            return _pipe(content[:])
         told = xing and xing[1][0] & 3 == 3 and int.from_bytes(xing[2], "big")  # bytes
-        if xing and told and told < WHOLE * _left(path, begin):
-            return _pipe(path.read_bytes().replace(xing[0][:4], bytes(4), 1))
+        if xing and told and told < WHOLE * (len(content) - begin):
+            return _pipe(content[:].replace(xing[0][:4], bytes(4), 1))
     return path
-
-
-def _left(path: Path, start: int) -> int:
-    return os.path.getsize(path) - start
-
-
-def _bytes_at(path: Path, start: int, count: int) -> bytes:
-    with open(path, "rb") as file:
-        file.seek(start)
-        return file.read(count)
 
 
 def _pipe(content: bytes) -> int:
@@ -323,7 +333,7 @@ def _open_by_pyav(path: Path) -> Stream:
     announced = float(stream.duration * stream.time_base) if stream.duration else 0.0
 
     def blocks() -> Iterator[np.ndarray]:
-        count, to_float = 0, av.AudioResampler(format="fltp")
+        count, to_float = 0, av.AudioResampler(format="fltp", frame_size=BLOCK)
         try:
             with container:
                 for frame in chain(container.decode(stream), [None]):  # None: what is left inside
@@ -335,19 +345,7 @@ def _open_by_pyav(path: Path) -> Stream:
         if count < WHOLE * announced * stream.rate:
             raise ValueError(TRUNCATED)
 
-    return Stream(stream.rate, stream.channels, None, gathered(blocks()))
-
-
-def gathered(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Blocks (T, channels) of at least `BLOCK` frames, the last one excepted."""
-    parts: list[np.ndarray] = []
-    for block in blocks:
-        parts.append(block)
-        if sum(map(len, parts)) >= BLOCK:
-            yield np.concatenate(parts)
-            parts = []
-    if parts:
-        yield np.concatenate(parts)
+    return Stream(stream.rate, stream.channels, None, blocks())
 
 
 def _blocks_by_ffmpeg(path: Path) -> Iterator[np.ndarray]:
@@ -359,62 +357,3 @@ def _blocks_by_ffmpeg(path: Path) -> Iterator[np.ndarray]:
         text = done.stderr.decode(errors="replace").strip().splitlines() or ["ffmpeg failed"]
         raise _damaged(path, ValueError(text[-1]))
     yield np.frombuffer(done.stdout, np.float32)[:, None]
-
-
-# -- from blocks to samples at 16 kHz -----------------------------------------------------------
-
-
-def _sound(
-    stream: Stream, shortest: float, speech: bool, seconds: int = PIECE
-) -> Iterator[np.ndarray]:
-    levels = Levels()
-
-    def mixed() -> Iterator[np.ndarray]:
-        for frames in stream.blocks:
-            if not np.isfinite(frames).all():
-                raise ValueError("holds samples that are not finite numbers")
-            levels.add(frames)
-            yield frames.mean(1)
-
-    yield from resampled(mixed(), stream.rate, seconds)
-    _check_length(levels.frames, stream.rate, shortest)
-    if speech and (fault := levels.fault()) is not None:
-        raise ValueError(fault)
-
-
-def _check_length(frames: int, rate: int, shortest: float) -> None:
-    if frames < shortest * rate:
-        seconds = math.floor(1000 * frames / rate) / 1000  # never rounded up to what is needed
-        raise ValueError(f"lasts {seconds:g} s, at least {shortest:g} s are needed")
-
-
-def resampled(pieces: Iterable[np.ndarray], rate: int, seconds: int) -> Iterator[np.ndarray]:
-    """Pieces (T,) at `rate` Hz -> pieces of so many seconds at 16 kHz, float32.
-
-    A piece is resampled with a margin of its neighbours, farther than the filter reaches.
-    """
-    divisor = math.gcd(rate, SAMPLE_RATE)
-    step, out = rate // divisor, SAMPLE_RATE // divisor  # samples of the shortest common period
-    margin = 16 * step * math.ceil(rate / SAMPLE_RATE)
-    size = seconds * rate // step * step
-    waiting, begin = np.empty(0, np.float32), 0
-    for piece in chain(pieces, [None]):
-        if piece is not None:
-            waiting = np.concatenate([waiting, piece])
-        while piece is None or len(waiting) > begin + size + margin:
-            end = begin + size
-            last = len(waiting) <= end + margin
-            new = _resample(waiting if last else waiting[: end + margin], rate)
-            yield new[begin // step * out : None if last else end // step * out]
-            if last:
-                return
-            waiting, begin = waiting[end - margin :], margin
-
-
-def _resample(samples: np.ndarray, rate: int) -> np.ndarray:
-    if rate == SAMPLE_RATE or len(samples) == 0:
-        return samples
-    import torch
-    from torchaudio.functional import resample
-
-    return resample(torch.from_numpy(samples), rate, SAMPLE_RATE).numpy()
