@@ -6,7 +6,7 @@ generated: rooms as decaying noise, coloured noise, chords, and babble of traini
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from ssps_lib.augmentation import SNR_DB, Bank, read_bank, write_bank
 from ssps_lib.corpora.audio import read_audio
 from ssps_lib.corpora.corpus import SAMPLE_RATE, Corpus
 from ssps_lib.corpora.faults import listed
+from ssps_lib.corpora.packer import in_order
 from ssps_lib.corpora.walker import walk
 
 ROOMS = ("simulated_rirs", "rir")
@@ -61,18 +62,17 @@ def folder_bank(
     Raises:
         ValueError: a folder that is missing or holds neither; all files that cannot be read.
     """
-    found = _recognised(folders)
+    found = {kind: spaced(paths, most) for kind, paths in _recognised(folders).items()}
     rng = np.random.default_rng([seed, 78])
     samples = round(seconds * SAMPLE_RATE)
     sounds = {
-        kind: _pieces(_read_all(spaced(found[kind], most)), samples, most)
+        kind: _pieces(_read_all(found[kind]), samples, most)
         if found[kind]
         else _sounds(rng, kind, corpus, GENERATED["sounds"], samples)
         for kind in SNR_DB
     }
-    if not found["rooms"]:
-        return _joined(_rooms(rng, GENERATED["rooms"]), sounds)
-    return _joined(_responses(_read_all(spaced(found["rooms"], most))), sounds)
+    rooms = _read_all(found["rooms"])
+    return _joined(_responses(rooms) if rooms else _rooms(rng, GENERATED["rooms"]), sounds)
 
 
 def cached_bank(corpus: Corpus, file: Path) -> Bank:
@@ -84,11 +84,10 @@ def cached_bank(corpus: Corpus, file: Path) -> Bank:
 
 def _joined(responses: np.ndarray, sounds: dict[str, np.ndarray]) -> Bank:
     """Responses (R, L) and sounds (M_kind, T) of each kind as a bank."""
-    ends = np.cumsum([len(sounds[kind]) for kind in SNR_DB]).tolist()
+    edges = np.cumsum([0, *(len(sounds[kind]) for kind in SNR_DB)]).tolist()
+    noises = torch.from_numpy(np.concatenate([sounds[kind] for kind in SNR_DB])).half()
     return Bank(
-        torch.from_numpy(responses),
-        torch.from_numpy(np.concatenate([sounds[kind] for kind in SNR_DB])).half(),
-        dict(zip(SNR_DB, zip([0, *ends[:-1]], ends, strict=True), strict=True)),
+        torch.from_numpy(responses), noises, dict(zip(SNR_DB, pairwise(edges), strict=True))
     )
 
 
@@ -96,12 +95,10 @@ def _sounds(
     rng: np.random.Generator, kind: str, corpus: Corpus, size: int, samples: int
 ) -> np.ndarray:
     """`size` sounds of a kind, (size, samples): babble of the corpus, chords or coloured noise."""
-    make = {
-        "speech": lambda: _babble(rng, corpus, samples),
-        "music": lambda: _chords(rng, samples),
-        "noise": lambda: _coloured(rng, samples),
-    }[kind]
-    return np.stack([make() for _ in range(size)])
+    if kind == "speech":
+        return np.stack([_babble(rng, corpus, samples) for _ in range(size)])
+    make = {"music": _chords, "noise": _coloured}[kind]
+    return np.stack([make(rng, samples) for _ in range(size)])
 
 
 def _rooms(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -111,15 +108,16 @@ def _rooms(rng: np.random.Generator, count: int) -> np.ndarray:
 
 def _recognised(folders: Sequence[Path]) -> dict[str, list[Path]]:
     """The files of each kind of noise, and of "rooms"."""
-    found: dict[str, list[Path]] = {kind: [] for kind in (*SNR_DB, "rooms")}
+    names = {**{kind: (kind,) for kind in SNR_DB}, "rooms": ROOMS}
+    found: dict[str, list[Path]] = {kind: [] for kind in names}
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise ValueError(f"noises '{folder}' are not an existing folder: check the path")
         below = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
         before = sum(map(len, found.values()))
-        for kind, names in {**{kind: (kind,) for kind in SNR_DB}, "rooms": ROOMS}.items():
-            roots = [path / name for path in below for name in names if (path / name).is_dir()]
-            found[kind] += [root / file for root in roots for file in walk(root).files]
+        for kind in names:
+            roots = [path / name for path in below for name in names[kind]]
+            found[kind] += [x / file for x in roots if x.is_dir() for file in walk(x).files]
         if sum(map(len, found.values())) == before:
             raise ValueError(
                 f"'{folder}' holds no audio in {', '.join((*SNR_DB, *ROOMS))}: give the folder of "
@@ -137,8 +135,7 @@ def _read_all(files: Sequence[Path]) -> list[np.ndarray]:
         except ValueError as error:
             return f"{file}: {error}"
 
-    with ThreadPoolExecutor(4) as pool:
-        sounds = list(pool.map(read, files))
+    sounds = list(in_order(read, files))
     faults = [sound for sound in sounds if isinstance(sound, str)]
     if faults:
         raise ValueError(f"{len(faults)} noises or rooms are faulty:\n{listed(faults)}")

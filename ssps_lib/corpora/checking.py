@@ -12,8 +12,7 @@ from ssps_lib.corpora.faults import counted
 from ssps_lib.corpora.layouts import read_splits
 from ssps_lib.corpora.packed import is_packed, locate, read_packed, verify
 from ssps_lib.corpora.packer import in_order
-from ssps_lib.corpora.splits import missing_trials
-from ssps_lib.corpora.table import Table
+from ssps_lib.corpora.table import Table, missing_trials
 from ssps_lib.corpora.walker import walk
 
 

@@ -11,10 +11,9 @@ from ssps_lib.corpora.checking import check_table
 from ssps_lib.corpora.corpus import Corpus, Splits
 from ssps_lib.corpora.faults import counted
 from ssps_lib.corpora.layouts import read_splits
-from ssps_lib.corpora.packed import is_packed, make_splits, open_packed, read_packed
+from ssps_lib.corpora.packed import is_packed, make_splits, open_packed, read_info, read_packed
 from ssps_lib.corpora.packer import PLAN, SKIPPED, Simulate, kept_trials, pack_table, refused
-from ssps_lib.corpora.splits import missing_trials
-from ssps_lib.corpora.table import Table
+from ssps_lib.corpora.table import Table, missing_trials
 
 VERSION = 3  # of the packing: raise it when the same files are packed in another way
 SESSIONS = ("as-is", "simulated")
@@ -137,16 +136,12 @@ def _place(table: Table, plan: str) -> Path:
 
 
 def _open(table: Table, folder: Path, seed: int) -> Splits:
-    """The splits of what was kept of a table."""
-    keys = read_packed(folder).keys
-    kept = set(map(str, keys))
-    sound = Table(table.root, entries=[entry for entry in table.entries if entry.key in kept])
-    rows = next(iter(kept_trials(table, keys).values()), None)
+    """The splits of what was kept of a table, with the first of its trial lists."""
+    rows = next(iter(kept_trials(table, read_packed(folder).keys).values()), None)
     if rows is not None and (lost := len(next(iter(table.lists.values()))) - len(rows)):
-        warnings.warn(
-            f"{counted(lost, 'trial')} of '{table.root}' left out, as the files are", stacklevel=3
-        )
-    return make_splits(folder, sound.bounds(), rows, seed)
+        many = counted(lost, "trial")
+        warnings.warn(f"{many} of '{table.root}' left out, as the files are", stacklevel=3)
+    return make_splits(folder, read_info(folder)["splits"], rows, seed)
 
 
 def _check_options(sessions: str, seed: object, share: object, workers: object) -> None:

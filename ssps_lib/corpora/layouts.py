@@ -5,8 +5,16 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ssps_lib.corpora.lists import label
-from ssps_lib.corpora.splits import cut_blocks, decide_splits
-from ssps_lib.corpora.table import DEPTH, Entry, Table, duplicates, in_order, read_csv
+from ssps_lib.corpora.table import (
+    DEPTH,
+    Entry,
+    Table,
+    cut_blocks,
+    decide_splits,
+    duplicates,
+    in_order,
+    read_csv,
+)
 from ssps_lib.corpora.voxceleb import is_voxceleb, read_voxceleb
 from ssps_lib.corpora.walker import EXTENSIONS, Walk, walk
 

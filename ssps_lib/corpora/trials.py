@@ -181,9 +181,15 @@ def make_trials(
     members = [np.flatnonzero(speakers == speaker) for speaker in np.unique(speakers)]
     first, second = _target_pairs(members, recordings)
     if len(first) == 0:
-        raise ValueError("no speaker has two recordings: no target trial can cross recordings")
+        raise ValueError(
+            "no speaker has two recordings, no target trial can cross recordings; blocks=4 with "
+            "sessions='simulated' makes recordings of a folder"
+        )
     if len(members) == 1:
-        raise ValueError("all utterances are of one speaker: there is no non-target trial")
+        raise ValueError(
+            "all utterances are of one speaker, there is no non-target trial; hold out more of "
+            "the speakers"
+        )
     shuffled = rng.permutation(len(first))
     order = shuffled[np.argsort(speakers[first[shuffled]], kind="stable")]
     grouped = speakers[first[order]]

@@ -10,8 +10,7 @@ from sounds import hertz, make_tree, pitch, tone, write
 from ssps_lib.corpora import open_corpus, read_packed
 from ssps_lib.corpora.audio import read_audio, to_int16
 from ssps_lib.corpora.folder import open_folder
-from ssps_lib.corpora.splits import cut_blocks, held_out
-from ssps_lib.corpora.table import Entry
+from ssps_lib.corpora.table import Entry, cut_blocks, held_out
 
 pytestmark = pytest.mark.usefixtures("home")
 
