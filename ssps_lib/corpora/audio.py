@@ -40,15 +40,6 @@ QUIET = 2 / 32768  # a sample up to here is the rounding of silence
 
 
 @dataclass
-class Audio:
-    """Samples (T,) float32 in [-1, 1] at 16 kHz, and what the file held before."""
-
-    samples: np.ndarray
-    rate: int  # Hz
-    channels: int
-
-
-@dataclass
 class Stream:
     """An open file: its rate in Hz, channels, frames if they are known, and their blocks (T, C)."""
 
@@ -69,11 +60,13 @@ def read_audio(path: str | Path, shortest: float = SHORTEST, speech: bool = True
         ValueError: the file is missing, empty, unreadable, truncated, too short, or holds samples
             that are not finite or no speech; the message is the reason without the path.
     """
-    return decode(path, shortest, speech).samples
+    return decode(path, shortest, speech)[0]
 
 
-def decode(path: str | Path, shortest: float = SHORTEST, speech: bool = True) -> Audio:
-    """What `read_audio` gives, with the rate and the channels of the file."""
+def decode(
+    path: str | Path, shortest: float = SHORTEST, speech: bool = True
+) -> tuple[np.ndarray, int, int]:
+    """What `read_audio` gives, with the rate in Hz and the channels of the file."""
     stream, levels = _open(Path(path)), Levels()
     mixed = [np.empty(0, np.float32)]
     for frames in stream.blocks:
@@ -84,15 +77,11 @@ def decode(path: str | Path, shortest: float = SHORTEST, speech: bool = True) ->
     _check_length(levels.frames, stream.rate, shortest)
     if speech and (fault := levels.fault()) is not None:
         raise ValueError(fault)
-    return Audio(_resampled(np.concatenate(mixed), stream.rate), stream.rate, stream.channels)
+    return _resampled(np.concatenate(mixed), stream.rate), stream.rate, stream.channels
 
 
 def peek(path: str | Path, shortest: float = SHORTEST) -> tuple[int, int]:
-    """Rate in Hz and channels of a file whose samples are not decoded.
-
-    Raises:
-        ValueError: as `read_audio`, as far as a header tells.
-    """
+    """Rate in Hz and channels of a file; ValueError as `read_audio`, as far as a header tells."""
     stream = _open(Path(path))
     if stream.frames is not None:
         _check_length(stream.frames, stream.rate, shortest)

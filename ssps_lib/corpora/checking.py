@@ -109,12 +109,10 @@ def _look(
     def look(file: str) -> tuple[int, int] | str:
         """Rate in Hz and channels of a file, or its fault."""
         try:
-            if not whole:
-                return peek(root / file, shortest)
-            audio = decode(root / file, shortest, speech)
+            path = root / file
+            return decode(path, shortest, speech)[1:] if whole else peek(path, shortest)
         except ValueError as error:
             return f"{file}: {error}"
-        return audio.rate, audio.channels
 
     for found in tqdm(in_order(look, files), f"checking {root.name}", len(files), disable=None):
         (report.faults if isinstance(found, str) else formats).append(found)

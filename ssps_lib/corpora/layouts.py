@@ -39,10 +39,6 @@ def read_table(
 ) -> Table:
     """The utterances of a folder, and whatever is wrong with its lists and names.
 
-    Args:
-        layout: "folder", "voxceleb" or "librispeech"; None to tell by the names in it.
-        subsets: parts of LibriSpeech, by default all that are there.
-
     Raises:
         ValueError: the root is missing or holds no audio at all, an unknown layout or subset.
     """
@@ -130,9 +126,6 @@ def read_librispeech(root: Path, subsets: tuple[str, ...] | None = None) -> Tabl
     """The utterances of some or all subsets, whose chapters are recordings.
 
     Test speakers are those of the `test-` subsets; the others train, less development speakers.
-
-    Raises:
-        ValueError: a subset that is not in the folder.
     """
     folder = librispeech_in(root) or root
     table, names = Table(folder, "librispeech"), _subsets(folder)
@@ -147,11 +140,7 @@ def read_librispeech(root: Path, subsets: tuple[str, ...] | None = None) -> Tabl
 
 
 def download(folder: Path, subsets: tuple[str, ...] = SUBSETS) -> Path:
-    """Fetch the subsets that are not in `folder` yet, by torchaudio; returns where they are.
-
-    Raises:
-        ValueError: a subset that LibriSpeech does not have.
-    """
+    """Fetch the subsets that are not in `folder` yet, by torchaudio; returns where they are."""
     wrong = [name for name in subsets if not SUBSET.fullmatch(name)]
     if wrong:
         raise ValueError(

@@ -126,11 +126,7 @@ def read_packed(folder: Path) -> Corpus:
 
 
 def read_info(folder: Path) -> dict:
-    """What `corpus.json` says of a packed folder.
-
-    Raises:
-        ValueError: it is not there, or damaged.
-    """
+    """What `corpus.json` says of a packed folder; ValueError if it is missing or damaged."""
     file = Path(folder) / "corpus.json"
     if not file.is_file():
         raise ValueError(
@@ -185,13 +181,8 @@ def packed_lists(folder: Path) -> list[str]:
 def make_splits(folder: Path, bounds: Bounds, rows: np.ndarray | None, seed: int) -> Splits:
     """Cut a packed folder into splits.
 
-    Args:
-        rows: (T, 3) test trials, positions in the folder, or None to make trials. Where they reach
-            beyond the test split (VoxCeleb1-E and -H), the test utterances do so as well.
-
-    Raises:
-        ValueError: an empty split; no speaker of a held-out split has two recordings; trials of
-            one kind only.
+    `rows` (T, 3) are the test trials, positions in the folder, or None to make trials. Where they
+    reach beyond the test split (VoxCeleb1-E and -H), the test utterances do so as well.
     """
     packed, bank = read_packed(folder), folder / "bank.safetensors"
     empty = [split for split in ("train", "dev", "test") if bounds[split][0] == bounds[split][1]]

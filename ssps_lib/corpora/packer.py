@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -30,13 +29,9 @@ NOTES = "notes.jsonl"  # of the batches that were written
 SKIPPED = "skipped.txt"  # faulty files that were left out
 BATCH = 512  # utterances, about 128 MB of VoxCeleb
 Simulate = Callable[[np.ndarray, str], np.ndarray]  # samples (T,) and key -> samples (T,)
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
-def in_order(
-    function: Callable[[Item], Result], items: Sequence[Item], workers: int | None = None
-) -> Iterator[Result]:
+def in_order(function: Callable, items: Sequence, workers: int | None = None) -> Iterator:
     """`map(function, items)` by threads, one for each core; decoders run beside each other.
 
     A few items for each thread are taken at a time, so that the memory stays small.
@@ -57,13 +52,8 @@ def pack_table(
 ) -> None:
     """Write all sound files of a table as a packed corpus, or go on where an earlier call stopped.
 
-    Where another process packs the same folder, this one waits for it.
-
-    Args:
-        folder: appears when everything is written; until then `<folder>.partial` grows.
-        plan: a digest of files and settings. A partial folder of another plan is refused.
-        skip_faulty: leave faulty files out, with a warning and a list in `skipped.txt`.
-        workers: threads; by default one for each core.
+    Where another process packs the same folder, this one waits for it. `plan` is a digest of files
+    and settings.
 
     Raises:
         ValueError: all faults of lists and files at once (nothing is left behind); a partial folder
@@ -135,11 +125,10 @@ def _write(
 
     def read(entry: Entry) -> tuple[np.ndarray, int, int] | str:
         try:
-            audio = decode(table.root / entry.file)
+            samples, rate, channels = decode(table.root / entry.file)
         except ValueError as error:
             return f"{entry.file}: {error}"
-        samples = simulate(audio.samples, entry.key) if simulate else audio.samples
-        return to_int16(samples), audio.rate, audio.channels
+        return to_int16(simulate(samples, entry.key) if simulate else samples), rate, channels
 
     def sound(batch: list[Entry], note: dict) -> Iterator[np.ndarray]:
         for position, found in enumerate(in_order(read, batch, workers)):

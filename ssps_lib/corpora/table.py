@@ -205,11 +205,7 @@ def decide_splits(table: Table, share: float) -> None:
 
 
 def missing_trials(table: Table) -> list[str]:
-    """Why held-out speakers could not be scored: faults that files alone do not show.
-
-    Args:
-        table: with its splits decided and its lists read.
-    """
+    """Why held-out speakers could not be scored: faults that files alone do not show."""
     faults = []
     for split in ("dev", "test") if not table.lists else ("dev",):
         pairs = [(entry.speaker, entry.recording) for entry in table.of_split(split)]

@@ -91,8 +91,7 @@ def parse_trials(
 ) -> Parsed:
     """The sound lines of a trial list, positions in `keys`, and the faults of the others.
 
-    Args:
-        speakers: of the keys, which the labels must not contradict.
+    Labels must not contradict the `speakers` of the keys.
     """
     position = {file_name(str(key)): i for i, key in enumerate(keys)}
     name, rows, numbers, faults, repeated = Path(path).name, [], [], [], 0

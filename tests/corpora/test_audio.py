@@ -34,10 +34,10 @@ def write_m4a(path, seconds=1.0, rate=RATE, channels=1):
 @pytest.mark.parametrize(("rate", "channels"), [(RATE, 1), (44_100, 2)])
 def test_m4a_by_pyav(tmp_path, rate, channels):
     path = write_m4a(tmp_path / "00001.m4a", rate=rate, channels=channels)
-    found = decode(path)
-    assert (found.rate, found.channels) == (rate, channels)
-    assert len(found.samples) == pytest.approx(RATE, abs=2200)  # AAC fills up whole blocks
-    middle = found.samples[3000:13_000]
+    samples, *found = decode(path)
+    assert found == [rate, channels]
+    assert len(samples) == pytest.approx(RATE, abs=2200)  # AAC fills up whole blocks
+    middle = samples[3000:13_000]
     assert pitch(middle) == pytest.approx(hertz("00001"), abs=3)
     assert np.sqrt(np.mean(middle**2)) == pytest.approx(0.3 / np.sqrt(2), rel=0.1)
 
@@ -75,9 +75,9 @@ def test_m4a_by_ffmpeg(tmp_path, monkeypatch):
     path = write_m4a(tmp_path / "00001.m4a", rate=44_100, channels=2)
     by_pyav = read_audio(path)
     monkeypatch.setattr(audio, "has_pyav", lambda: False)
-    found = decode(path)
-    assert (found.rate, found.channels) == (RATE, 1)
-    assert pitch(found.samples[3000:13_000]) == pytest.approx(pitch(by_pyav[3000:13_000]), abs=2)
+    samples, *found = decode(path)
+    assert found == [RATE, 1]
+    assert pitch(samples[3000:13_000]) == pytest.approx(pitch(by_pyav[3000:13_000]), abs=2)
     path.write_bytes(b"this is not audio" * 100)
     with pytest.raises(ValueError, match="cannot be read: damaged, or not audio"):
         read_audio(path)
@@ -109,9 +109,9 @@ def test_ffmpeg_is_asked_for_16_khz_mono(program):
         "out = struct.pack(f'<{rate}f', *[0.25, -0.25] * (rate // 2)) * channels\n"
         "sys.stdout.buffer.write(out)"
     )
-    found = decode(path)
-    assert (found.rate, found.channels, len(found.samples)) == (16_000, 1, 16_000)
-    assert (np.abs(found.samples) == 0.25).all()
+    samples, *found = decode(path)
+    assert (len(samples), *found) == (16_000, 16_000, 1)
+    assert (np.abs(samples) == 0.25).all()
 
 
 def test_what_ffmpeg_complains_of_is_passed_on(program):

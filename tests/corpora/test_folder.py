@@ -210,13 +210,6 @@ def test_faulty_lists_are_reported_although_the_audio_is_packed(lists):
     assert "trials.txt, line 4: 'elsewhere.wav' is not in the corpus" in faults_of(lists)
 
 
-@pytest.mark.parametrize("name", ["train.csv", "test.csv"])
-def test_a_list_without_a_column(lists, name):
-    text = (lists / name).read_text()
-    (lists / name).write_text(text.replace("speaker", "who", 1))
-    assert f"{name}, line 1: no column 'speaker'" in faults_of(lists)
-
-
 def test_one_utterance_in_two_places_is_a_fault(tmp_path):
     root = make_tree(tmp_path / "tree")
     rows = [file.relative_to(root).as_posix() for file in sorted(root.rglob("*.wav"))]
@@ -229,26 +222,7 @@ def test_one_utterance_in_two_places_is_a_fault(tmp_path):
     assert "beside s3/r1/u0.wav" in message and "has 1 fault:" in message
 
 
-def test_test_speakers_without_training_speakers(lists):
-    (lists / "train.csv").unlink()
-    assert "test.csv: there is no train.csv beside it" in faults_of(lists)
-
-
 # -- faulty folders -----------------------------------------------------------------------------
-
-
-def test_missing_root(tmp_path):
-    with pytest.raises(ValueError, match="is not an existing folder: check the path"):
-        open_folder(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="a packed corpus nor an existing folder"):
-        open_corpus(str(tmp_path / "nowhere"))
-
-
-def test_root_without_audio(tmp_path):
-    (tmp_path / "notes" / "a").mkdir(parents=True)
-    (tmp_path / "notes" / "a" / "readme.txt").write_text("no audio")
-    with pytest.raises(ValueError, match="holds no audio: expected <speaker>/<recording>"):
-        open_folder(tmp_path / "notes")
 
 
 def damage(tree):
@@ -370,19 +344,6 @@ def test_a_folder_without_any_sound_file_leaves_nothing(tree, home):
         file.write_bytes(b"")
     assert "has 40 faults" in faults_of(tree, skip_faulty=True)
     assert_no_pack(home)
-
-
-def test_unknown_options(tree):
-    with pytest.raises(ValueError, match="sessions is 'real', expected one of as-is, simulated"):
-        open_folder(tree, sessions="real")
-    with pytest.raises(ValueError, match="blocks is 1, at least 2"):
-        open_folder(tree, blocks=1)
-    with pytest.raises(ValueError, match="dev_share is"):
-        open_folder(tree, dev_share=0.5)
-    with pytest.raises(ValueError, match="channel is -1"):
-        open_folder(tree, sessions="simulated", channel=-1)
-    with pytest.raises(ValueError, match="has no option 'block'; known are layout, sessions"):
-        open_corpus(str(tree), block=2)
 
 
 # -- tables -------------------------------------------------------------------------------------
