@@ -10,7 +10,6 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -51,9 +50,18 @@ def write_packed(
     folder = Path(folder)
     partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
     partial.mkdir(parents=True, exist_ok=True)
+    lengths: list[int] = []
+    checksums: list[int] = []
     try:
         with open(partial / AUDIO, "wb") as file:
-            lengths, checksums = write_samples(file, (x for batch in batches for x in batch))
+            for audio in (utterance for batch in batches for utterance in batch):
+                if audio.dtype != np.int16:
+                    raise ValueError(f"samples are {audio.dtype}, expected int16: use to_int16")
+                lengths.append(len(audio))
+                checksums.append(checksum(audio))
+                file.write(audio.tobytes())
+            file.flush()
+            os.fsync(file.fileno())
         if len(lengths) != len(keys):
             raise ValueError(f"{len(lengths)} utterances were given for {len(keys)} keys")
         write_index(partial, name, keys, lengths, checksums)
@@ -65,20 +73,6 @@ def write_packed(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return read_packed(folder)
-
-
-def write_samples(file: BinaryIO, utterances: Iterable[np.ndarray]) -> tuple[list[int], list[int]]:
-    """Write utterances one after the other; returns lengths in samples, and checksums."""
-    lengths, checksums = [], []
-    for audio in utterances:
-        if audio.dtype != np.int16:
-            raise ValueError(f"samples are {audio.dtype}, expected int16: use to_int16")
-        lengths.append(len(audio))
-        checksums.append(checksum(audio))
-        file.write(np.ascontiguousarray(audio).tobytes())
-    file.flush()
-    os.fsync(file.fileno())
-    return lengths, checksums
 
 
 def write_index(

@@ -1,8 +1,8 @@
 """Packing a table of audio files: in parallel, resumable, with a report of faults.
 
-Files are decoded in batches. Beside the final folder, in `<folder>.partial`, the samples of a batch
-go to the end of one file, and then a line of `notes.jsonl` tells which files were sound: a killed
-or disk-full pack goes on behind the last batch that was noted.
+Beside the final folder, in `<folder>.partial`, the samples of a file go to the end of the others,
+and then a line goes to `notes.jsonl`: a killed or disk-full pack goes on behind the last file that
+was noted.
 """
 
 import errno
@@ -19,15 +19,15 @@ from tqdm import tqdm
 
 from ssps_lib import files
 from ssps_lib.corpora.audio import decode, to_int16
-from ssps_lib.corpora.corpus import SAMPLE_RATE
+from ssps_lib.corpora.corpus import SAMPLE_RATE, checksum
 from ssps_lib.corpora.faults import counted, listed
-from ssps_lib.corpora.packed import AUDIO, is_packed, write_index, write_samples
+from ssps_lib.corpora.packed import AUDIO, is_packed, write_index
 from ssps_lib.corpora.table import Entry, Table
 
 PLAN = "plan.txt"  # the digest of files and settings, also of the finished folder
-NOTES = "notes.jsonl"  # of the batches that were written
+NOTES = "notes.jsonl"
 SKIPPED = "skipped.txt"  # faulty files that were left out
-BATCH = 512  # utterances, about 128 MB of VoxCeleb
+Note = str | list[int]  # of a file: its fault, or length in samples, checksum, rate and channels
 Simulate = Callable[[np.ndarray, str], np.ndarray]  # samples (T,) and key -> samples (T,)
 
 
@@ -64,20 +64,30 @@ def pack_table(
         if is_packed(folder):  # written by another process, while this one waited
             return
         partial = folder.with_name(f"{folder.name}.partial")
-        _begin(partial, plan)
-        notes = _resumed(partial)
+        notes = _resumed(partial, plan)
         try:
             _write(table, partial, notes, simulate, workers)
-            faulty = sorted([*table.misplaced, *(x for note in notes for x in note["faults"])])
-            if not any(note["kept"] for note in notes) or (faulty and not skip_faulty):
+            faulty = sorted([*table.misplaced, *(note for note in notes if isinstance(note, str))])
+            sound = [note for note in notes if not isinstance(note, str)]
+            if not sound or (faulty and not skip_faulty):
                 shutil.rmtree(partial)
                 raise refused(table, faulty, "; skip_faulty=True leaves faulty files out")
             _finish(table, partial, notes, faulty)
             partial.rename(folder)
             (folder / NOTES).unlink()
         except OSError as error:
-            raise _stopped(error, partial, notes) from error
-    _warn(table, notes, faulty)
+            raise _stopped(error, partial, len(notes)) from error
+    resampled = sum(rate != SAMPLE_RATE for _, _, rate, _ in sound)
+    mixed = sum(channels > 1 for *_, channels in sound)
+    if faulty:
+        many = counted(len(faulty), "faulty file")
+        warnings.warn(f"{many} of '{table.root}' left out:\n{listed(faulty)}", stacklevel=3)
+    if resampled or mixed:
+        warnings.warn(
+            f"of {counted(len(table.entries), 'file')} in '{table.root}', {resampled} were "
+            f"resampled to {SAMPLE_RATE} Hz and {mixed} were mixed down to one channel",
+            stacklevel=3,
+        )
 
 
 def refused(table: Table, faults: Sequence[str], advice: str = "") -> ValueError:
@@ -87,87 +97,74 @@ def refused(table: Table, faults: Sequence[str], advice: str = "") -> ValueError
     return ValueError(f"corpus '{table.root}'{kind} has {many}{advice}:\n{listed(faults)}")
 
 
-def _begin(partial: Path, plan: str) -> None:
+def _resumed(partial: Path, plan: str) -> list[Note]:
+    """The notes of an earlier call whose samples are all there; what is behind them is cut off."""
     partial.mkdir(parents=True, exist_ok=True)
-    note = partial / PLAN
-    if not (note.exists() and note.read_text()):  # empty where the disk was full
-        note.write_text(plan)
-    if note.read_text() != plan:
+    begun, audio, lines = partial / PLAN, partial / AUDIO, partial / NOTES
+    for file in (begun, audio, lines):
+        file.touch()
+    if begun.read_text() not in ("", plan):  # empty where the disk was full
         raise ValueError(
             f"'{partial}' was begun from other files or settings: "
             "delete it, or pack into another folder"
         )
-
-
-def _resumed(partial: Path) -> list[dict]:
-    """The notes of an earlier call whose samples are all there; what is behind them is cut off."""
-    for name in (AUDIO, NOTES):
-        (partial / name).touch()
-    left = (partial / AUDIO).stat().st_size
-    notes: list[dict] = []
-    for line in (partial / NOTES).read_text().splitlines():
+    begun.write_text(plan)
+    notes: list[Note] = []
+    end, size = 0, audio.stat().st_size
+    for line in lines.read_text(encoding="utf-8").splitlines():
         try:
-            notes.append(json.loads(line))
-        except ValueError:  # the end of the line is missing
+            note = json.loads(line)
+        except ValueError:  # its end is missing
             break
-        if (left := left - 2 * sum(notes[-1]["lengths"])) < 0:
-            notes.pop()
+        length = 0 if isinstance(note, str) else 2 * note[0]
+        if end + length > size:
             break
-    os.truncate(partial / AUDIO, 2 * sum(sum(note["lengths"]) for note in notes))
-    (partial / NOTES).write_text("".join(f"{json.dumps(note)}\n" for note in notes))
+        end += length
+        notes.append(note)
+    os.truncate(audio, end)
+    lines.write_text("".join(f"{json.dumps(note)}\n" for note in notes), encoding="utf-8")
     return notes
 
 
 def _write(
-    table: Table, partial: Path, notes: list[dict], simulate: Simulate | None, workers: int | None
+    table: Table, partial: Path, notes: list[Note], simulate: Simulate | None, workers: int | None
 ) -> None:
-    """Decode what is left of the table, and add a note for each batch."""
+    """Decode the files that are left, write their samples, and add a note of each."""
 
-    def read(entry: Entry) -> tuple[np.ndarray, int, int] | str:
+    def read(entry: Entry) -> tuple[np.ndarray, Note]:
         try:
             samples, rate, channels = decode(table.root / entry.file)
         except ValueError as error:
-            return f"{entry.file}: {error}"
-        return to_int16(simulate(samples, entry.key) if simulate else samples), rate, channels
+            return np.empty(0, np.int16), f"{entry.file}: {error}"
+        samples = to_int16(simulate(samples, entry.key) if simulate else samples)
+        return samples, [len(samples), checksum(samples), rate, channels]
 
-    def sound(batch: list[Entry], note: dict) -> Iterator[np.ndarray]:
-        for position, found in enumerate(in_order(read, batch, workers)):
-            progress.update()
-            if isinstance(found, str):
-                note["faults"].append(found)
-                continue
-            samples, rate, channels = found
-            note["kept"].append(position)
-            note["resampled"] += rate != SAMPLE_RATE
-            note["mixed"] += channels > 1
-            yield samples
-
-    total, begun = len(table.entries), len(notes) * BATCH
+    total, begun = len(table.entries), len(notes)
+    found = in_order(read, table.entries[begun:], workers)
     with (
         open(partial / AUDIO, "ab") as audio,
-        open(partial / NOTES, "a") as lines,
-        tqdm(
-            total=total, initial=begun, desc=f"packing {table.root.name}", disable=None
-        ) as progress,
+        open(partial / NOTES, "a", encoding="utf-8") as lines,
+        tqdm(found, f"packing {table.root.name}", total, disable=None, initial=begun) as progress,
     ):
-        for begin in range(begun, total, BATCH):
-            note: dict = {"kept": [], "faults": [], "resampled": 0, "mixed": 0}
-            batch = table.entries[begin : begin + BATCH]
-            note["lengths"], note["checksums"] = write_samples(audio, sound(batch, note))
+        for samples, note in progress:
+            audio.write(samples.tobytes())
+            audio.flush()
             print(json.dumps(note), file=lines, flush=True)
             notes.append(note)
+        os.fsync(audio.fileno())
 
 
-def _finish(table: Table, partial: Path, notes: list[dict], faulty: list[str]) -> None:
+def _finish(table: Table, partial: Path, notes: list[Note], faulty: list[str]) -> None:
     """Write what makes the samples a corpus: names, splits, trial lists, what was left out."""
-    kept = [table.entries[k * BATCH + i] for k, note in enumerate(notes) for i in note["kept"]]
-    keys = [entry.key for entry in kept]
+    kept = [(e, n) for e, n in zip(table.entries, notes, strict=True) if not isinstance(n, str)]
+    entries, numbers = zip(*kept, strict=True)
+    keys = [entry.key for entry in entries]
     (partial / "trials").mkdir(exist_ok=True)
     for name, rows in kept_trials(table, keys).items():
         np.save(partial / "trials" / f"{name}.npy", rows)
     (partial / SKIPPED).write_text("".join(f"{fault}\n" for fault in faulty), encoding="utf-8")
-    lengths, checksums = ([x for n in notes for x in n[what]] for what in ("lengths", "checksums"))
-    splits = Table(table.root, entries=kept).bounds()
+    splits = Table(table.root, entries=list(entries)).bounds()
+    lengths, checksums, _, _ = zip(*numbers, strict=True)
     write_index(partial, table.name, keys, lengths, checksums, splits=splits)
 
 
@@ -182,25 +179,10 @@ def kept_trials(table: Table, keys: Sequence[str] | np.ndarray) -> dict[str, np.
     return lists
 
 
-def _stopped(error: OSError, partial: Path, notes: list[dict]) -> OSError:
+def _stopped(error: OSError, partial: Path, done: int) -> OSError:
     cause = f"packing stopped: {error}"
     if error.errno == errno.ENOSPC:
         cause = f"the disk is full: {shutil.disk_usage(partial).free / 1e9:.1f} GB are free"
-    kept = counted(sum(len(note["kept"]) for note in notes), "utterance")
-    text = (
-        f"{cause}; {kept} are kept in '{partial}': mend the cause and pack again, it goes on there"
-    )
+    kept = f"{counted(done, 'file')} are packed and kept in '{partial}'"
+    text = f"{cause}; {kept}: mend the cause and pack again, it goes on there"
     return OSError(error.errno or errno.EIO, text)
-
-
-def _warn(table: Table, notes: list[dict], faulty: list[str]) -> None:
-    resampled, mixed = (sum(note[kind] for note in notes) for kind in ("resampled", "mixed"))
-    if faulty:
-        many = counted(len(faulty), "faulty file")
-        warnings.warn(f"{many} of '{table.root}' left out:\n{listed(faulty)}", stacklevel=4)
-    if resampled or mixed:
-        warnings.warn(
-            f"of {counted(len(table.entries), 'file')} in '{table.root}', {resampled} were "
-            f"resampled to {SAMPLE_RATE} Hz and {mixed} were mixed down to one channel",
-            stacklevel=4,
-        )

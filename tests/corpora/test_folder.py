@@ -388,7 +388,6 @@ def test_simulated_sessions_are_the_same_from_a_seed_and_keep_lengths(tree, monk
     plain = by_key(open_folder(tree))
     first = by_key(open_folder(tree, sessions="simulated"))
     monkeypatch.setenv("SSPS_HOME", str(tmp_path / "other home"))
-    monkeypatch.setattr("ssps_lib.corpora.packer.BATCH", 7)
     again = by_key(open_folder(tree, sessions="simulated", workers=1))
     other = by_key(open_folder(tree, sessions="simulated", seed=2))
     for key, audio in first.items():

@@ -1,6 +1,7 @@
 """Packing: the same bytes however it is done, after a kill and after a full disk."""
 
 import errno
+import itertools
 import os
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from ssps_lib.corpora.layouts import read_splits
 from ssps_lib.corpora.packed import verify
 from ssps_lib.corpora.packer import in_order, pack_table
 
-FILES, BATCH = 24, 7  # in batches of 7, 7, 7 and 3
+FILES = 24
 
 KILLED = """
 import os, signal, sys
@@ -30,18 +31,13 @@ from ssps_lib.corpora.layouts import read_splits
 def killed(path):
     read.append(path)
     if len(read) == 17:
-        os.kill(os.getpid(), signal.SIGKILL)  # while the third batch is written
+        os.kill(os.getpid(), signal.SIGKILL)  # when sixteen are packed
     return whole(path)
 
-packer.BATCH, whole, read = 7, packer.decode, []
+whole, read = packer.decode, []
 packer.decode = killed
 packer.pack_table(read_splits(Path(sys.argv[1])), Path(sys.argv[2]), "plan", workers=1)
 """
-
-
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch):
-    monkeypatch.setattr(packer, "BATCH", BATCH)
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +61,8 @@ def contents(folder):
 @pytest.fixture(scope="module")
 def expected(tree, tmp_path_factory):
     """What one uninterrupted process writes."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packer, "BATCH", BATCH)
-        folder = tmp_path_factory.mktemp("once") / "packed"
-        pack_tree(tree, folder)
+    folder = tmp_path_factory.mktemp("once") / "packed"
+    pack_tree(tree, folder)
     return contents(folder)
 
 
@@ -77,7 +71,7 @@ def partial_of(folder):
 
 
 def noted(folder):
-    """How many batches are finished."""
+    """How many files are packed."""
     return len((partial_of(folder) / "notes.jsonl").read_text().splitlines())
 
 
@@ -123,47 +117,45 @@ def test_a_killed_pack_goes_on_where_it_was(tree, tmp_path, expected, read_files
     folder = tmp_path / "packed"
     done = subprocess.run([sys.executable, "-c", KILLED, str(tree), str(folder)])
     assert done.returncode == -signal.SIGKILL
-    assert not folder.exists() and noted(folder) == 2
+    assert not folder.exists() and noted(folder) == 16
     pack_tree(tree, folder)
-    assert len(read_files) == FILES - 2 * BATCH
-    assert contents(folder) == expected  # also: nothing is left of the torn batch
+    assert len(read_files) == FILES - 16 and contents(folder) == expected
 
 
-def test_a_full_disk_keeps_the_finished_batches(tree, tmp_path, expected, monkeypatch, read_files):
-    folder, whole = tmp_path / "packed", packer.write_samples
+def test_a_full_disk_keeps_what_was_packed(tree, tmp_path, expected, monkeypatch, read_files):
+    folder, whole = tmp_path / "packed", packer.in_order
 
-    def write_samples(file, utterances):
-        if noted(folder) < 2:
-            return whole(file, utterances)
-        file.write(b"the first part of it")
+    def in_order(*arguments):
+        yield from itertools.islice(whole(*arguments), 14)
+        with open(partial_of(folder) / "audio.int16", "ab") as file:
+            file.write(b"the first part of it")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(packer, "write_samples", write_samples)
+    monkeypatch.setattr(packer, "in_order", in_order)
     with pytest.raises(OSError) as caught:
         pack_tree(tree, folder)
     assert caught.value.errno == errno.ENOSPC
     message = str(caught.value)
     assert "the disk is full" in message and "GB are free" in message
-    assert f"14 utterances are kept in '{partial_of(folder)}'" in message
-    assert noted(folder) == 2 and not folder.exists()
+    assert f"14 files are packed and kept in '{partial_of(folder)}'" in message
+    assert noted(folder) == 14 and not folder.exists()
 
     read_files.clear()
-    monkeypatch.setattr(packer, "write_samples", whole)
+    monkeypatch.setattr(packer, "in_order", whole)
     pack_tree(tree, folder)
-    assert len(read_files) == FILES - 2 * BATCH
+    assert len(read_files) == FILES - 14
     assert contents(folder) == expected
 
 
-@pytest.mark.parametrize("batches", [0, 1, 4])
-def test_what_was_torn_is_written_again(tree, tmp_path, expected, monkeypatch, batches):
-    """The samples of a batch, and the last line of the notes."""
+@pytest.mark.parametrize("whole", [0, 7, 23])
+def test_what_was_torn_is_written_again(tree, tmp_path, expected, monkeypatch, whole):
+    """The samples behind so many files, and the last line of the notes."""
     folder = tmp_path / "packed"
-    monkeypatch.setattr(packer, "_finish", lambda *_: 1 / 0)  # an error after all batches
+    monkeypatch.setattr(packer, "_finish", lambda *_: 1 / 0)  # an error after all files
     with pytest.raises(ZeroDivisionError):
         pack_tree(tree, folder)
     monkeypatch.undo()
-    monkeypatch.setattr(packer, "BATCH", BATCH)
-    os.truncate(partial_of(folder) / "audio.int16", batches * 2 * BATCH * 9600 - 2 * bool(batches))
+    os.truncate(partial_of(folder) / "audio.int16", 2 * 9600 * whole + 2)
     with open(partial_of(folder) / "notes.jsonl", "r+") as notes:
         notes.truncate(notes.seek(0, os.SEEK_END) - 5)
     pack_tree(tree, folder)
@@ -179,23 +171,22 @@ def test_a_full_disk_at_the_start_or_the_end(tree, tmp_path, expected, monkeypat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(packer, "write_index", write_index)
-    with pytest.raises(OSError, match=r"the disk is full: .*; 24 utterances are kept"):
+    with pytest.raises(OSError, match=r"the disk is full: .*; 24 files are packed"):
         pack_tree(tree, folder)
     monkeypatch.undo()
-    monkeypatch.setattr(packer, "BATCH", BATCH)
     pack_tree(tree, folder)
     assert contents(folder) == expected
 
 
 def test_two_that_pack_one_folder_pack_it_once(tree, tmp_path, expected, monkeypatch, read_files):
-    folder, begun, whole = tmp_path / "packed", threading.Event(), packer.write_samples
+    folder, begun, whole = tmp_path / "packed", threading.Event(), packer.in_order
 
-    def write_samples(file, utterances):
+    def in_order(*arguments):
         begun.set()
         time.sleep(0.2)  # in which the other comes
-        return whole(file, utterances)
+        return whole(*arguments)
 
-    monkeypatch.setattr(packer, "write_samples", write_samples)
+    monkeypatch.setattr(packer, "in_order", in_order)
     first = threading.Thread(target=pack_tree, args=(tree, folder))
     first.start()
     assert begun.wait(900)
@@ -246,7 +237,7 @@ def test_a_partial_folder_of_other_settings_is_refused(tree, tmp_path):
     (partial_of(folder) / "plan.txt").write_text("another plan")
     with pytest.raises(ValueError, match="was begun from other files or settings: delete it"):
         pack_tree(tree, folder)
-    assert [file.name for file in partial_of(folder).iterdir()] == ["plan.txt"]
+    assert (partial_of(folder) / "plan.txt").read_text() == "another plan"
 
 
 # -- reports ------------------------------------------------------------------------------------
