@@ -37,8 +37,8 @@ def generated_bank(
     """
     rng = np.random.default_rng([seed, 77])
     samples = int(seconds * SAMPLE_RATE)
-    sounds = {kind: _sounds(rng, kind, corpus, size, samples) for kind in SNR_DB}
-    return _joined(_rooms(rng, rooms), sounds)
+    sounds = {kind: _made(kind, size, rng, corpus, samples) for kind in SNR_DB}
+    return _joined(sounds, _made("rooms", rooms, rng, corpus))
 
 
 def folder_bank(
@@ -46,7 +46,6 @@ def folder_bank(
     corpus: Corpus,
     seconds: float = 8.0,
     most: int | None = None,
-    seed: int = 0,
 ) -> Bank:
     """A bank of the noises and rooms in some folders.
 
@@ -57,22 +56,22 @@ def folder_bank(
         corpus: training utterances, of which babble is made where no folder holds speech.
         seconds: duration of each piece.
         most: at most so many pieces of each kind and so many rooms, evenly spaced among all.
-        seed: of what is generated.
 
     Raises:
         ValueError: a folder that is missing or holds neither; all files that cannot be read.
     """
     found = {kind: spaced(paths, most) for kind, paths in _recognised(folders).items()}
-    rng = np.random.default_rng([seed, 78])
+    rng = np.random.default_rng([0, 78])
     samples = round(seconds * SAMPLE_RATE)
     sounds = {
         kind: _pieces(_read_all(found[kind]), samples, most)
         if found[kind]
-        else _sounds(rng, kind, corpus, GENERATED["sounds"], samples)
+        else _made(kind, GENERATED["sounds"], rng, corpus, samples)
         for kind in SNR_DB
     }
-    rooms = _read_all(found["rooms"])
-    return _joined(_responses(rooms) if rooms else _rooms(rng, GENERATED["rooms"]), sounds)
+    if not found["rooms"]:
+        return _joined(sounds, _made("rooms", GENERATED["rooms"], rng, corpus))
+    return _joined(sounds, _responses(_read_all(found["rooms"])))
 
 
 def cached_bank(corpus: Corpus, file: Path) -> Bank:
@@ -82,28 +81,12 @@ def cached_bank(corpus: Corpus, file: Path) -> Bank:
     return read_bank(file)
 
 
-def _joined(responses: np.ndarray, sounds: dict[str, np.ndarray]) -> Bank:
-    """Responses (R, L) and sounds (M_kind, T) of each kind as a bank."""
+def _joined(sounds: dict[str, np.ndarray], responses: np.ndarray) -> Bank:
+    """Sounds (M_kind, T) of each kind and responses (R, L) as a bank."""
     edges = np.cumsum([0, *(len(sounds[kind]) for kind in SNR_DB)]).tolist()
     noises = torch.from_numpy(np.concatenate([sounds[kind] for kind in SNR_DB])).half()
-    return Bank(
-        torch.from_numpy(responses), noises, dict(zip(SNR_DB, pairwise(edges), strict=True))
-    )
-
-
-def _sounds(
-    rng: np.random.Generator, kind: str, corpus: Corpus, size: int, samples: int
-) -> np.ndarray:
-    """`size` sounds of a kind, (size, samples): babble of the corpus, chords or coloured noise."""
-    if kind == "speech":
-        return np.stack([_babble(rng, corpus, samples) for _ in range(size)])
-    make = {"music": _chords, "noise": _coloured}[kind]
-    return np.stack([make(rng, samples) for _ in range(size)])
-
-
-def _rooms(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Impulse responses (count, 8000) of unit energy."""
-    return np.stack([_room(rng) for _ in range(count)])
+    kinds = dict(zip(SNR_DB, pairwise(edges), strict=True))
+    return Bank(torch.from_numpy(responses), noises, kinds)
 
 
 def _recognised(folders: Sequence[Path]) -> dict[str, list[Path]]:
@@ -173,11 +156,14 @@ def _responses(rooms: list[np.ndarray]) -> np.ndarray:
     return out
 
 
+# -- what is generated -------------------------------------------------------------------------
+
+
 def _unit(x: np.ndarray) -> np.ndarray:
     return (0.1 * x / max(np.sqrt(np.mean(x**2)), 1e-9)).astype(np.float32)
 
 
-def _room(rng: np.random.Generator, samples: int = 8000) -> np.ndarray:
+def _room(rng: np.random.Generator, corpus: Corpus, samples: int = 8000) -> np.ndarray:
     time = np.arange(samples) / SAMPLE_RATE
     decay = rng.uniform(0.08, 0.8)  # seconds to -60 dB
     tail = rng.standard_normal(samples) * 10 ** (-3 * time / decay)
@@ -187,7 +173,7 @@ def _room(rng: np.random.Generator, samples: int = 8000) -> np.ndarray:
     return (tail / np.linalg.norm(tail)).astype(np.float32)
 
 
-def _coloured(rng: np.random.Generator, samples: int) -> np.ndarray:
+def _coloured(rng: np.random.Generator, corpus: Corpus, samples: int) -> np.ndarray:
     spectrum = np.fft.rfft(rng.standard_normal(samples))
     frequency = np.linspace(0, SAMPLE_RATE / 2, len(spectrum))
     level_db = rng.uniform(-9, 1) * np.log2(np.maximum(frequency, 60) / 1000)
@@ -200,7 +186,7 @@ def _coloured(rng: np.random.Generator, samples: int) -> np.ndarray:
     return _unit(sound * (1 + rng.uniform(0, 0.9) * np.tanh(sway)))
 
 
-def _chords(rng: np.random.Generator, samples: int) -> np.ndarray:
+def _chords(rng: np.random.Generator, corpus: Corpus, samples: int) -> np.ndarray:
     time = np.arange(samples) / SAMPLE_RATE
     out = np.zeros(samples)
     beat = rng.uniform(0.2, 0.8)
@@ -221,3 +207,11 @@ def _chords(rng: np.random.Generator, samples: int) -> np.ndarray:
 def _babble(rng: np.random.Generator, corpus: Corpus, samples: int) -> np.ndarray:
     chosen = rng.integers(0, len(corpus), rng.integers(2, 6))
     return _unit(sum(np.resize(_unit(corpus.audio(i).astype(np.float32)), samples) for i in chosen))
+
+
+MAKERS = {"speech": _babble, "music": _chords, "noise": _coloured, "rooms": _room}
+
+
+def _made(kind: str, count: int, *arguments) -> np.ndarray:
+    """So many sounds of a kind, (count, T) at one level, or responses of unit energy."""
+    return np.stack([MAKERS[kind](*arguments) for _ in range(count)])

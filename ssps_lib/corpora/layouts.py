@@ -12,7 +12,6 @@ from ssps_lib.corpora.table import (
     cut_blocks,
     decide_splits,
     duplicates,
-    in_order,
     read_csv,
 )
 from ssps_lib.corpora.voxceleb import is_voxceleb, read_voxceleb
@@ -73,10 +72,7 @@ def read_splits(
     table = read_table(Path(root), layout, subsets)
     if blocks is not None:
         table.entries = cut_blocks(table.entries, blocks)
-    if table.layout == "voxceleb":  # which gives every entry its split
-        table.entries = in_order(table.entries)
-    else:
-        decide_splits(table, dev_share)
+    decide_splits(table, dev_share)
     if blocks is not None:
         table.lists = {}
     return table

@@ -178,6 +178,9 @@ def decide_splits(table: Table, share: float) -> None:
     Test speakers are those of test.csv, or those that trials.txt names, or `share` of all. Of the
     other speakers, `share` are development speakers. Reads trials.txt.
     """
+    if table.layout == "voxceleb":  # which has decided them
+        table.entries = in_order(table.entries)
+        return
     listed = table.root / "trials.txt"
     test = {entry.speaker for entry in table.entries if entry.split == "test"}
     if listed.is_file() and not all(entry.split for entry in table.entries):
