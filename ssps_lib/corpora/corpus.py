@@ -101,29 +101,16 @@ class Corpus:
 
     def part(self, begin: int, end: int, name: str) -> "Corpus":
         """Utterances `begin` to `end` without copying their audio, with labels from 0."""
-        offsets = self.offsets[begin : end + 1]
-        samples = self.samples[offsets[0] : offsets[-1]]
-        return self._selected(slice(begin, end), name, samples, offsets - offsets[0])
-
-    def subset(self, index: np.ndarray, name: str | None = None) -> "Corpus":
-        """The utterances of `index` as a corpus of its own (audio is copied into memory).
-
-        Raises:
-            ValueError: no utterance, or an index that the corpus does not have.
-        """
-        index = np.asarray(index)
-        if len(index) == 0:
-            raise ValueError(
-                f"no utterance was chosen of the corpus '{self.name}', at least 1 is needed"
-            )
-        samples = np.concatenate([self.audio(i) for i in index])
-        offsets = np.concatenate([[0], np.cumsum(self.lengths[index])])
-        return self._selected(index, name or self.name, samples, offsets)
-
-    def _selected(self, rows, name: str, samples, offsets: np.ndarray) -> "Corpus":
-        speakers, recordings = labels(self.speakers[rows]), labels(self.recordings[rows])
-        checksums = None if self.checksums is None else self.checksums[rows]
-        return Corpus(name, samples, offsets, speakers, recordings, self.keys[rows], checksums)
+        offsets, rows = self.offsets[begin : end + 1], slice(begin, end)
+        return Corpus(
+            name,
+            self.samples[offsets[0] : offsets[-1]],
+            offsets - offsets[0],
+            labels(self.speakers[rows]),
+            labels(self.recordings[rows]),
+            self.keys[rows],
+            None if self.checksums is None else self.checksums[rows],
+        )
 
 
 @dataclass

@@ -59,7 +59,7 @@ def open_folder(
             trials. Nothing is left on the disk then.
     """
     _check_options(sessions, seed, dev_share, workers)
-    table = read_splits(Path(path), layout, subsets, blocks, dev_share)
+    table = read_splits(path, layout, subsets, blocks, dev_share)
     if trials is not None:
         if trials not in table.lists and not table.faults:
             known = ", ".join(table.lists) or "made trials"
@@ -89,10 +89,11 @@ def pack(
     workers: int | None = None,
     skip_faulty: bool = False,
 ) -> Path:
-    """Pack a folder under a name by which `open_corpus` finds it; interrupted, it goes on.
+    """Pack a folder under a name by which `open_corpus` finds it; returns the packed folder.
 
-    What `open_folder` has packed of the same files is taken over, and the other way round. The
-    result needs 32 kB for each second of audio, and opens without the original files.
+    Interrupted, it goes on. What `open_folder` has packed of the same files is taken over, and the
+    other way round. The result needs 32 kB for each second of audio, and opens without the original
+    files.
 
     Args:
         out: the folder to write, by default in the home folder under the name of the corpus.
@@ -101,15 +102,12 @@ def pack(
             corpus from then on: `noises(train, file)`.
         skip_faulty: leave faulty files out, with a warning and a list in `skipped.txt`.
 
-    Returns:
-        The packed folder.
-
     Raises:
         ValueError: as `open_folder`; `out` exists and is something else.
     """
-    table = read_splits(Path(root), layout)
+    table = read_splits(root, layout)
     plan = digest(table, [VERSION])
-    folder = Path(out) if out is not None else files.home() / "corpora" / table.name
+    folder = Path(out or files.home() / "corpora" / table.name)
     if folder.exists() and not is_packed(folder):
         raise ValueError(f"'{folder}' exists and is not a packed corpus: choose another --out")
     _require_trials(table)

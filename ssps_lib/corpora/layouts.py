@@ -62,7 +62,7 @@ def read_table(
 
 
 def read_splits(
-    root: Path,
+    root: str | Path,
     layout: str | None = None,
     subsets: tuple[str, ...] | None = None,
     blocks: int | None = None,

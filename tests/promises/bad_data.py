@@ -166,9 +166,6 @@ CORPORA = {
     "a crop of an utterance beyond the last": Row(
         lambda at: crop(at, index=[1]), "from 1 to 1", "do they belong to another corpus"
     ),
-    "a corpus of no utterance": Row(
-        lambda at: read_packed(packed(at)).subset(np.array([], int)), "no utterance was", "least 1"
-    ),
     "unknown sessions": Row(
         lambda at: open_folder(at, sessions="real"), "sessions is 'real'", "expected one of as-is"
     ),
