@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from typing import Literal, get_args
 
 from ssps_lib.corpora.lists import label
 from ssps_lib.corpora.table import (
@@ -17,7 +16,7 @@ from ssps_lib.corpora.table import (
 from ssps_lib.corpora.voxceleb import is_voxceleb, read_voxceleb
 from ssps_lib.corpora.walker import EXTENSIONS, Walk, walk
 
-Layout = Literal["folder", "voxceleb", "librispeech"]
+LAYOUTS = ("folder", "voxceleb", "librispeech")
 LISTS = ("train.csv", "test.csv")
 SUBSET = re.compile(r"(train|dev|test)-(clean|other)(-\d+)?")
 SUBSETS = ("train-clean-100", "test-clean")
@@ -43,14 +42,13 @@ def read_table(
     """
     if not root.is_dir():
         raise ValueError(f"corpus '{root}' is not an existing folder: check the path")
-    if layout not in (None, *get_args(Layout)):
-        known = ", ".join(get_args(Layout))
-        raise ValueError(f"layout is '{layout}', expected one of {known}")
+    if layout not in (None, *LAYOUTS):
+        raise ValueError(f"layout is '{layout}', expected one of {', '.join(LAYOUTS)}")
     found = layout or ("librispeech" if subsets else layout_of(root))
     if found == "librispeech":
         table = read_librispeech(root, subsets)
     else:
-        table = {"folder": read_folder, "voxceleb": read_voxceleb}[found](root)
+        table = read_voxceleb(root) if found == "voxceleb" else read_folder(root)
     if not (table.entries or table.faults or table.misplaced):
         text = f"; {table.notes[-1]}" if table.notes else ""
         raise ValueError(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sounds import RATE, hertz, make_tree, pitch, tone
 
-from ssps_lib.corpora import audio
+from ssps_lib.corpora import decoders
 from ssps_lib.corpora.audio import decode, peek, read_audio
 from ssps_lib.corpora.checking import check
 from ssps_lib.corpora.folder import open_folder
@@ -74,7 +74,7 @@ def test_a_tree_of_m4a_opens(tmp_path):
 def test_m4a_by_ffmpeg(tmp_path, monkeypatch):
     path = write_m4a(tmp_path / "00001.m4a", rate=44_100, channels=2)
     by_pyav = read_audio(path)
-    monkeypatch.setattr(audio, "has_pyav", lambda: False)
+    monkeypatch.setattr(decoders, "has_pyav", lambda: False)
     samples, *found = decode(path)
     assert found == [RATE, 1]
     assert pitch(samples[3000:13_000]) == pytest.approx(pitch(by_pyav[3000:13_000]), abs=2)
@@ -93,7 +93,7 @@ def program(tmp_path, monkeypatch):
         file.write_text(f"#!{sys.executable} -S\nimport struct, sys\n{code}\n")
         file.chmod(0o755)
         monkeypatch.setenv("PATH", str(file.parent))
-        monkeypatch.setattr(audio, "has_pyav", lambda: False)
+        monkeypatch.setattr(decoders, "has_pyav", lambda: False)
         path = tmp_path / "00001.m4a"
         path.write_bytes(b"\0\0\0 ftypM4A ")
         return path
@@ -121,7 +121,7 @@ def test_what_ffmpeg_complains_of_is_passed_on(program):
 
 
 def test_without_a_decoder_its_name_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(audio, "has_pyav", lambda: False)
+    monkeypatch.setattr(decoders, "has_pyav", lambda: False)
     monkeypatch.setattr(shutil, "which", lambda name: None)
     root = make_tree(tmp_path / "tree", speakers=6)
     (root / "s3/r0/u9.m4a").write_bytes(b"\0\0\0 ftypM4A ")
