@@ -79,8 +79,8 @@ def write_index(
     folder: Path,
     name: str,
     keys: Sequence[str],
-    lengths: Sequence[int],
-    checksums: Sequence[int],
+    lengths: Sequence[int] | np.ndarray,
+    checksums: Sequence[int] | np.ndarray,
     **more,
 ) -> None:
     """Write what makes samples a corpus; `more` is added to its `corpus.json`."""

@@ -68,17 +68,18 @@ def pack_table(
         try:
             _write(table, partial, notes, simulate, workers)
             faulty = sorted([*table.misplaced, *(note for note in notes if isinstance(note, str))])
-            sound = [note for note in notes if not isinstance(note, str)]
-            if not sound or (faulty and not skip_faulty):
+            found = zip(table.entries, notes, strict=True)
+            kept = [(entry, note) for entry, note in found if not isinstance(note, str)]
+            if not kept or (faulty and not skip_faulty):
                 shutil.rmtree(partial)
                 raise refused(table, faulty, "; skip_faulty=True leaves faulty files out")
-            _finish(table, partial, notes, faulty)
+            _finish(table, partial, kept, faulty)
             partial.rename(folder)
             (folder / NOTES).unlink()
         except OSError as error:
             raise _stopped(error, partial, len(notes)) from error
-    resampled = sum(rate != SAMPLE_RATE for _, _, rate, _ in sound)
-    mixed = sum(channels > 1 for *_, channels in sound)
+    resampled = sum(note[2] != SAMPLE_RATE for _, note in kept)
+    mixed = sum(note[3] > 1 for _, note in kept)
     if faulty:
         many = counted(len(faulty), "faulty file")
         warnings.warn(f"{many} of '{table.root}' left out:\n{listed(faulty)}", stacklevel=3)
@@ -154,17 +155,18 @@ def _write(
         os.fsync(audio.fileno())
 
 
-def _finish(table: Table, partial: Path, notes: list[Note], faulty: list[str]) -> None:
+def _finish(
+    table: Table, partial: Path, kept: list[tuple[Entry, list[int]]], faulty: list[str]
+) -> None:
     """Write what makes the samples a corpus: names, splits, trial lists, what was left out."""
-    kept = [(e, n) for e, n in zip(table.entries, notes, strict=True) if not isinstance(n, str)]
-    entries, numbers = zip(*kept, strict=True)
+    entries = [entry for entry, _ in kept]
     keys = [entry.key for entry in entries]
     (partial / "trials").mkdir(exist_ok=True)
     for name, rows in kept_trials(table, keys).items():
         np.save(partial / "trials" / f"{name}.npy", rows)
     (partial / SKIPPED).write_text("".join(f"{fault}\n" for fault in faulty), encoding="utf-8")
-    splits = Table(table.root, entries=list(entries)).bounds()
-    lengths, checksums, _, _ = zip(*numbers, strict=True)
+    splits = Table(table.root, entries=entries).bounds()
+    lengths, checksums, *_ = np.array([note for _, note in kept]).T
     write_index(partial, table.name, keys, lengths, checksums, splits=splits)
 
 

@@ -11,9 +11,7 @@ from ssps_lib.corpora import (
     check,
     open_corpus,
     pack,
-    read_trials,
     trial_lists,
-    write_trials,
 )
 from ssps_lib.corpora.folder import open_folder
 
@@ -122,16 +120,6 @@ def test_noises_belong_to_the_pack(voxceleb):
     folder = pack(voxceleb, noises=noises)
     assert heard == [12]
     assert open_corpus("voxceleb").bank == open_corpus(voxceleb).bank == folder / "bank.safetensors"
-
-
-def test_lists_go_round(voxceleb, tmp_path):
-    pack(voxceleb)
-    hard = open_corpus("voxceleb", trials="H")
-    write_trials(tmp_path / "written.txt", hard.test_trials, hard.test.keys)
-    again = read_trials(tmp_path / "written.txt", hard.test.keys)
-    assert (again.first == hard.test_trials.first).all()
-    text = (tmp_path / "written.txt").read_text()
-    assert text == (voxceleb / "list_test_hard2.txt").read_text()
 
 
 def test_a_folder_is_packed_under_its_name(tmp_path):
