@@ -7,12 +7,7 @@ import pytest
 import soundfile
 from sounds import make_tree, make_voxceleb, write
 
-from ssps_lib.corpora import (
-    check,
-    open_corpus,
-    pack,
-    trial_lists,
-)
+from ssps_lib.corpora import check, open_corpus, pack, trial_lists
 from ssps_lib.corpora.folder import open_folder
 
 pytestmark = pytest.mark.usefixtures("home")
