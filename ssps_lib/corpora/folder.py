@@ -91,9 +91,8 @@ def pack(
 ) -> Path:
     """Pack a folder under a name by which `open_corpus` finds it; returns the packed folder.
 
-    Interrupted, it goes on. What `open_folder` has packed of the same files is taken over, and the
-    other way round. The result needs 32 kB for each second of audio, and opens without the original
-    files.
+    Interrupted, it goes on. What `open_folder` has packed is taken over, and the other way round.
+    The result needs 32 kB for each second of audio, and opens without the original files.
 
     Args:
         out: the folder to write, by default in the home folder under the name of the corpus.
@@ -120,7 +119,7 @@ def pack(
             f"'{folder}' was packed from other files, or some have changed since: delete it "
             "to pack again, or choose another --out"
         )
-    if noises is not None:
+    if noises:
         noises(open_packed(folder).train, folder / "bank.safetensors")
     return folder
 

@@ -78,17 +78,7 @@ def pack_table(
             (folder / NOTES).unlink()
         except OSError as error:
             raise _stopped(error, partial, len(notes)) from error
-    resampled = sum(note[2] != SAMPLE_RATE for _, note in kept)
-    mixed = sum(note[3] > 1 for _, note in kept)
-    if faulty:
-        many = counted(len(faulty), "faulty file")
-        warnings.warn(f"{many} of '{table.root}' left out:\n{listed(faulty)}", stacklevel=3)
-    if resampled or mixed:
-        warnings.warn(
-            f"of {counted(len(table.entries), 'file')} in '{table.root}', {resampled} were "
-            f"resampled to {SAMPLE_RATE} Hz and {mixed} were mixed down to one channel",
-            stacklevel=3,
-        )
+    _warn(table, kept, faulty)
 
 
 def refused(table: Table, faults: Sequence[str], advice: str = "") -> ValueError:
@@ -188,3 +178,17 @@ def _stopped(error: OSError, partial: Path, done: int) -> OSError:
     kept = f"{counted(done, 'file')} are packed and kept in '{partial}'"
     text = f"{cause}; {kept}: mend the cause and pack again, it goes on there"
     return OSError(error.errno or errno.EIO, text)
+
+
+def _warn(table: Table, kept: list[tuple[Entry, list[int]]], faulty: list[str]) -> None:
+    resampled = sum(note[2] != SAMPLE_RATE for _, note in kept)
+    mixed = sum(note[3] > 1 for _, note in kept)
+    if faulty:
+        many = counted(len(faulty), "faulty file")
+        warnings.warn(f"{many} of '{table.root}' left out:\n{listed(faulty)}", stacklevel=4)
+    if resampled or mixed:
+        warnings.warn(
+            f"of {counted(len(table.entries), 'file')} in '{table.root}', {resampled} were "
+            f"resampled to {SAMPLE_RATE} Hz and {mixed} were mixed down to one channel",
+            stacklevel=4,
+        )
