@@ -114,7 +114,7 @@ def pack(
         opened.rename(folder)
     elif not folder.exists():
         pack_table(table, folder, plan, None, skip_faulty, workers)
-    elif (folder / PLAN).read_text() != plan:
+    elif _plan_of(folder) != plan:
         raise ValueError(
             f"'{folder}' was packed from other files, or some have changed since: delete it "
             "to pack again, or choose another --out"
@@ -127,9 +127,12 @@ def pack(
 def _place(table: Table, plan: str) -> Path:
     """Where a folder is packed: under the name that `pack` gave it, or beside it."""
     named = files.home() / "corpora" / table.name
-    note = named / PLAN
-    same = note.is_file() and note.read_text() == plan
-    return named if same else named.with_name(f"{named.name}-{plan}")
+    return named if _plan_of(named) == plan else named.with_name(f"{named.name}-{plan}")
+
+
+def _plan_of(folder: Path) -> str:
+    note = folder / PLAN
+    return note.read_text() if note.is_file() else ""
 
 
 def _open(table: Table, folder: Path, seed: int) -> Splits:
