@@ -1,4 +1,4 @@
-"""For all tests: one profile of property tests (a busy machine is no failure), and an order."""
+"""For all tests: a profile of property tests (a busy machine is no failure), an order, a home."""
 
 import pytest
 import torch
@@ -13,6 +13,13 @@ LONGEST = ("test_papermill.py", "test_browser.py", "test_processes.py")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, so that no worker is left alone with one of them at the end."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty home folder for runs and corpora."""
+    monkeypatch.setenv("SSPS_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

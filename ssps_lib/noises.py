@@ -6,7 +6,7 @@ generated: rooms as decaying noise, coloured noise, chords, and babble of traini
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from ssps_lib.augmentation import SNR_DB, Bank, read_bank, write_bank
 from ssps_lib.corpora.audio import read_audio
 from ssps_lib.corpora.corpus import SAMPLE_RATE, Corpus
 from ssps_lib.corpora.faults import listed
+from ssps_lib.corpora.packer import in_order
 from ssps_lib.corpora.walker import walk
 
 ROOMS = ("simulated_rirs", "rir")
@@ -36,8 +37,8 @@ def generated_bank(
     """
     rng = np.random.default_rng([seed, 77])
     samples = int(seconds * SAMPLE_RATE)
-    sounds = {kind: _sounds(rng, kind, corpus, size, samples) for kind in SNR_DB}
-    return _joined(_rooms(rng, rooms), sounds)
+    sounds = {kind: _made(kind, size, rng, corpus, samples) for kind in SNR_DB}
+    return _joined(sounds, _made("rooms", rooms, rng, corpus))
 
 
 def folder_bank(
@@ -45,7 +46,6 @@ def folder_bank(
     corpus: Corpus,
     seconds: float = 8.0,
     most: int | None = None,
-    seed: int = 0,
 ) -> Bank:
     """A bank of the noises and rooms in some folders.
 
@@ -56,23 +56,22 @@ def folder_bank(
         corpus: training utterances, of which babble is made where no folder holds speech.
         seconds: duration of each piece.
         most: at most so many pieces of each kind and so many rooms, evenly spaced among all.
-        seed: of what is generated.
 
     Raises:
         ValueError: a folder that is missing or holds neither; all files that cannot be read.
     """
-    found = _recognised(folders)
-    rng = np.random.default_rng([seed, 78])
+    found = {kind: spaced(paths, most) for kind, paths in _recognised(folders).items()}
+    rng = np.random.default_rng([0, 78])
     samples = round(seconds * SAMPLE_RATE)
     sounds = {
-        kind: _pieces(_read_all(spaced(found[kind], most)), samples, most)
+        kind: _pieces(_read_all(found[kind]), samples, most)
         if found[kind]
-        else _sounds(rng, kind, corpus, GENERATED["sounds"], samples)
+        else _made(kind, GENERATED["sounds"], rng, corpus, samples)
         for kind in SNR_DB
     }
     if not found["rooms"]:
-        return _joined(_rooms(rng, GENERATED["rooms"]), sounds)
-    return _joined(_responses(_read_all(spaced(found["rooms"], most))), sounds)
+        return _joined(sounds, _made("rooms", GENERATED["rooms"], rng, corpus))
+    return _joined(sounds, _responses(_read_all(found["rooms"])))
 
 
 def cached_bank(corpus: Corpus, file: Path) -> Bank:
@@ -82,44 +81,26 @@ def cached_bank(corpus: Corpus, file: Path) -> Bank:
     return read_bank(file)
 
 
-def _joined(responses: np.ndarray, sounds: dict[str, np.ndarray]) -> Bank:
-    """Responses (R, L) and sounds (M_kind, T) of each kind as a bank."""
-    ends = np.cumsum([len(sounds[kind]) for kind in SNR_DB]).tolist()
-    return Bank(
-        torch.from_numpy(responses),
-        torch.from_numpy(np.concatenate([sounds[kind] for kind in SNR_DB])).half(),
-        dict(zip(SNR_DB, zip([0, *ends[:-1]], ends, strict=True), strict=True)),
-    )
-
-
-def _sounds(
-    rng: np.random.Generator, kind: str, corpus: Corpus, size: int, samples: int
-) -> np.ndarray:
-    """`size` sounds of a kind, (size, samples): babble of the corpus, chords or coloured noise."""
-    make = {
-        "speech": lambda: _babble(rng, corpus, samples),
-        "music": lambda: _chords(rng, samples),
-        "noise": lambda: _coloured(rng, samples),
-    }[kind]
-    return np.stack([make() for _ in range(size)])
-
-
-def _rooms(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Impulse responses (count, 8000) of unit energy."""
-    return np.stack([_room(rng) for _ in range(count)])
+def _joined(sounds: dict[str, np.ndarray], responses: np.ndarray) -> Bank:
+    """Sounds (M_kind, T) of each kind and responses (R, L) as a bank."""
+    edges = np.cumsum([0, *(len(sounds[kind]) for kind in SNR_DB)]).tolist()
+    noises = torch.from_numpy(np.concatenate([sounds[kind] for kind in SNR_DB])).half()
+    kinds = dict(zip(SNR_DB, pairwise(edges), strict=True))
+    return Bank(torch.from_numpy(responses), noises, kinds)
 
 
 def _recognised(folders: Sequence[Path]) -> dict[str, list[Path]]:
     """The files of each kind of noise, and of "rooms"."""
-    found: dict[str, list[Path]] = {kind: [] for kind in (*SNR_DB, "rooms")}
+    names = {**{kind: (kind,) for kind in SNR_DB}, "rooms": ROOMS}
+    found: dict[str, list[Path]] = {kind: [] for kind in names}
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise ValueError(f"noises '{folder}' are not an existing folder: check the path")
         below = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
         before = sum(map(len, found.values()))
-        for kind, names in {**{kind: (kind,) for kind in SNR_DB}, "rooms": ROOMS}.items():
-            roots = [path / name for path in below for name in names if (path / name).is_dir()]
-            found[kind] += [root / file for root in roots for file in walk(root).files]
+        for kind in names:
+            roots = [path / name for path in below for name in names[kind]]
+            found[kind] += [x / file for x in roots if x.is_dir() for file in walk(x).files]
         if sum(map(len, found.values())) == before:
             raise ValueError(
                 f"'{folder}' holds no audio in {', '.join((*SNR_DB, *ROOMS))}: give the folder of "
@@ -137,8 +118,7 @@ def _read_all(files: Sequence[Path]) -> list[np.ndarray]:
         except ValueError as error:
             return f"{file}: {error}"
 
-    with ThreadPoolExecutor(4) as pool:
-        sounds = list(pool.map(read, files))
+    sounds = list(in_order(read, files))
     faults = [sound for sound in sounds if isinstance(sound, str)]
     if faults:
         raise ValueError(f"{len(faults)} noises or rooms are faulty:\n{listed(faults)}")
@@ -176,11 +156,14 @@ def _responses(rooms: list[np.ndarray]) -> np.ndarray:
     return out
 
 
+# -- what is generated -------------------------------------------------------------------------
+
+
 def _unit(x: np.ndarray) -> np.ndarray:
     return (0.1 * x / max(np.sqrt(np.mean(x**2)), 1e-9)).astype(np.float32)
 
 
-def _room(rng: np.random.Generator, samples: int = 8000) -> np.ndarray:
+def _room(rng: np.random.Generator, corpus: Corpus, samples: int = 8000) -> np.ndarray:
     time = np.arange(samples) / SAMPLE_RATE
     decay = rng.uniform(0.08, 0.8)  # seconds to -60 dB
     tail = rng.standard_normal(samples) * 10 ** (-3 * time / decay)
@@ -190,7 +173,7 @@ def _room(rng: np.random.Generator, samples: int = 8000) -> np.ndarray:
     return (tail / np.linalg.norm(tail)).astype(np.float32)
 
 
-def _coloured(rng: np.random.Generator, samples: int) -> np.ndarray:
+def _coloured(rng: np.random.Generator, corpus: Corpus, samples: int) -> np.ndarray:
     spectrum = np.fft.rfft(rng.standard_normal(samples))
     frequency = np.linspace(0, SAMPLE_RATE / 2, len(spectrum))
     level_db = rng.uniform(-9, 1) * np.log2(np.maximum(frequency, 60) / 1000)
@@ -203,7 +186,7 @@ def _coloured(rng: np.random.Generator, samples: int) -> np.ndarray:
     return _unit(sound * (1 + rng.uniform(0, 0.9) * np.tanh(sway)))
 
 
-def _chords(rng: np.random.Generator, samples: int) -> np.ndarray:
+def _chords(rng: np.random.Generator, corpus: Corpus, samples: int) -> np.ndarray:
     time = np.arange(samples) / SAMPLE_RATE
     out = np.zeros(samples)
     beat = rng.uniform(0.2, 0.8)
@@ -224,3 +207,11 @@ def _chords(rng: np.random.Generator, samples: int) -> np.ndarray:
 def _babble(rng: np.random.Generator, corpus: Corpus, samples: int) -> np.ndarray:
     chosen = rng.integers(0, len(corpus), rng.integers(2, 6))
     return _unit(sum(np.resize(_unit(corpus.audio(i).astype(np.float32)), samples) for i in chosen))
+
+
+MAKERS = {"speech": _babble, "music": _chords, "noise": _coloured, "rooms": _room}
+
+
+def _made(kind: str, count: int, *arguments) -> np.ndarray:
+    """So many sounds of a kind, (count, T) at one level, or responses of unit energy."""
+    return np.stack([MAKERS[kind](*arguments) for _ in range(count)])

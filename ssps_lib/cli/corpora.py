@@ -13,8 +13,7 @@ from ssps_lib.corpora.faults import counted
 
 def check(arguments: argparse.Namespace) -> int:
     """Print the report; 1 where there are faults."""
-    root = corpora.locate(arguments.corpus) or arguments.corpus
-    report = corpora.check(root, arguments.layout, arguments.decode, arguments.noises)
+    report = corpora.check(arguments.corpus, arguments.layout, arguments.decode, arguments.noises)
     print(report)
     return int(bool(report.faults))
 

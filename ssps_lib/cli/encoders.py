@@ -175,7 +175,7 @@ def audio_files(places: Iterable[Path]) -> list[Path]:
 def embed_files(encoder: Encoder, files: Sequence[Path], device: str = "cpu") -> Tensor:
     """Representations of whole files, (N, D) float32 on the CPU, in the order of the files.
 
-    One file is held at a time, 2 MB a minute. Once one is faulty, the others are only checked.
+    One file is held at a time. Once one is faulty, the others are only checked.
 
     Raises:
         ValueError: all files that cannot be read or are no speech, each with the reason; an encoder
@@ -184,7 +184,7 @@ def embed_files(encoder: Encoder, files: Sequence[Path], device: str = "cpu") ->
     faults, rows = [], []
     for file in files:
         try:
-            samples = np.concatenate([corpora.to_int16(x) for x in corpora.read_blocks(file)])
+            samples = corpora.to_int16(corpora.read_audio(file))
         except ValueError as error:
             faults.append(f"'{file}' {error}")
             continue

@@ -1,19 +1,18 @@
 """Corpora: utterances with speaker and recording labels, and verification trials (Section IV-A)."""
 
-from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
 
 from ssps_lib import files
-from ssps_lib.corpora.audio import content_fault, read_audio, read_blocks, to_int16
+from ssps_lib.corpora.audio import read_audio, to_int16
 from ssps_lib.corpora.checking import Report, check
 from ssps_lib.corpora.corpus import SAMPLE_RATE, Corpus, Splits
 from ssps_lib.corpora.faults import listed
-from ssps_lib.corpora.fingerprint import identity, locate
 from ssps_lib.corpora.folder import open_folder, pack
 from ssps_lib.corpora.layouts import SUBSETS, download, read_splits
 from ssps_lib.corpora.packed import (
     is_packed,
+    locate,
     open_packed,
     packed_lists,
     read_packed,
@@ -30,8 +29,6 @@ __all__ = [
     "Trials",
     "Walk",
     "check",
-    "content_fault",
-    "identity",
     "listed",
     "locate",
     "make_trials",
@@ -40,7 +37,6 @@ __all__ = [
     "open_packed",
     "pack",
     "read_audio",
-    "read_blocks",
     "read_packed",
     "read_trials",
     "to_int16",
@@ -75,21 +71,25 @@ def open_corpus(name: str | Path = "simulated", device: str = "cpu", **options) 
     Raises:
         ValueError: neither a known name nor an existing folder; whatever is wrong with the folder.
     """
-    folder = locate(name)
     if name == "simulated":
         from ssps_lib.corpora.simulated import open_simulated
 
         return open_simulated(device, **options)
-    if folder is not None and is_packed(folder):
-        _check_options("a packed corpus", open_packed, options)
-        return open_packed(folder, **options)
+    folder = locate(name)
     if folder is None and name != "librispeech":
         raise _unknown(name)
-    _check_options("a folder of recordings", open_folder, options)
+    packed = folder is not None and is_packed(folder)
+    opener, what = (
+        (open_packed, "packed corpus") if packed else (open_folder, "folder of recordings")
+    )
+    _, *known = signature(opener).parameters
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ValueError(f"a {what} has no option '{unknown[0]}'; known are {', '.join(known)}")
     if folder is None:
         options["subsets"] = tuple(options.get("subsets") or SUBSETS)
         folder = download(files.home() / "downloads", options["subsets"])
-    return open_folder(folder, **options)
+    return opener(folder, **options)
 
 
 def _unknown(corpus: str | Path) -> ValueError:
@@ -97,11 +97,3 @@ def _unknown(corpus: str | Path) -> ValueError:
         f"corpus '{corpus}' is neither 'simulated', 'librispeech', a packed corpus nor an existing "
         "folder: check the path, or pack it with `ssps pack FOLDER`"
     )
-
-
-def _check_options(what: str, opener: Callable, options: dict) -> None:
-    """ValueError for an option that the opener does not have."""
-    _, *known = signature(opener).parameters
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise ValueError(f"{what} has no option '{unknown[0]}'; known are {', '.join(known)}")

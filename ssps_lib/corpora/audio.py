@@ -1,60 +1,16 @@
-"""Audio files as samples at 16 kHz, mono: what name, header and content of a file say, reconciled.
+"""Audio files as samples at 16 kHz, mono, and what they hold besides speech."""
 
-The content decides how a file is decoded, whatever its name, and how long it is, whatever its
-header: only where samples are missing that the header announces is a file truncated.
-"""
-
-import importlib.util
-import io
 import math
-import os
-import re
-import shutil
-import subprocess
-import threading
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ssps_lib.corpora.corpus import SAMPLE_RATE
-from ssps_lib.files import RefusedError
+from ssps_lib.corpora.decoders import open_stream
 
 SHORTEST = 0.5  # seconds
 PIECE = 60  # seconds that are resampled at a time
-BLOCK = 2**18  # frames that are decoded at a time
-ODDEST = 2000  # samples of the shortest period that a rate has in common with 16 kHz
-WHOLE = 0.95  # share of what is announced from which on a file is whole
-SLACK = 64  # bytes: some programs count their header, or a pad byte, to the samples
-UNKNOWN = 0x7FFF0000  # a size from here on was written by a program that streamed
-TRUNCATED = "is truncated: its end is missing, copy it again"
-SIZES = re.compile(r"^ *(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.M)
-ENDLESS = 2**62  # frames from here on: libsndfile does not know how many there are
 QUIET = 2 / 32768  # a sample up to here is the rounding of silence
-SCALE = "do they lie between -32768 and 32767? Divide them by 32768"
-
-
-@dataclass
-class Audio:
-    """Samples (T,) float32 in [-1, 1] at 16 kHz, and what the file held before."""
-
-    samples: np.ndarray
-    rate: int  # Hz
-    channels: int
-
-
-@dataclass
-class Stream:
-    """An open file: its rate in Hz, channels, frames if they are known, and their blocks (T, C)."""
-
-    rate: int
-    channels: int
-    frames: int | None
-    blocks: Iterator[np.ndarray]
 
 
 def read_audio(path: str | Path, shortest: float = SHORTEST, speech: bool = True) -> np.ndarray:
@@ -62,57 +18,47 @@ def read_audio(path: str | Path, shortest: float = SHORTEST, speech: bool = True
 
     Args:
         shortest: seconds that a file has to last.
-        speech: refuse what `content_fault` finds; False for noises and rooms.
+        speech: refuse silence and samples far beyond full scale; False for noises and rooms.
 
     Raises:
         ValueError: the file is missing, empty, unreadable, truncated, too short, or holds samples
             that are not finite or no speech; the message is the reason without the path.
     """
-    return decode(path, shortest, speech).samples
+    return decode(path, shortest, speech)[0]
 
 
-def decode(path: str | Path, shortest: float = SHORTEST, speech: bool = True) -> Audio:
-    """What `read_audio` gives, with the rate and the channels of the file."""
-    stream = _open(Path(path))
-    samples = np.concatenate(list(_sound(stream, shortest, speech)))
-    return Audio(samples, stream.rate, stream.channels)
-
-
-def read_blocks(path: str | Path, seconds: int = PIECE) -> Iterator[np.ndarray]:
-    """The samples of `read_audio` in pieces of about so many seconds, for long files.
-
-    Raises:
-        ValueError: as `read_audio`; what only all samples tell, after the last piece.
-    """
-    return _sound(_open(Path(path)), SHORTEST, True, seconds)
+def decode(
+    path: str | Path, shortest: float = SHORTEST, speech: bool = True
+) -> tuple[np.ndarray, int, int]:
+    """What `read_audio` gives, with the rate in Hz and the channels of the file."""
+    stream, levels = open_stream(Path(path)), Levels()
+    mixed = [np.empty(0, np.float32)]
+    for frames in stream.blocks:
+        if not np.isfinite(frames).all():
+            raise ValueError("holds samples that are not finite numbers")
+        levels.add(frames)
+        mixed.append(frames.mean(1))
+    _check_length(levels.frames, stream.rate, shortest)
+    if speech and (fault := levels.fault()) is not None:
+        raise ValueError(fault)
+    return _resampled(np.concatenate(mixed), stream.rate), stream.rate, stream.channels
 
 
 def peek(path: str | Path, shortest: float = SHORTEST) -> tuple[int, int]:
-    """Rate in Hz and channels of a file whose samples are not decoded.
-
-    Raises:
-        ValueError: as `read_audio`, as far as a header tells.
-    """
-    stream = _open(Path(path))
+    """Rate in Hz and channels of a file; ValueError as `read_audio`, as far as a header tells."""
+    stream = open_stream(Path(path))
     if stream.frames is not None:
         _check_length(stream.frames, stream.rate, shortest)
     return stream.rate, stream.channels
 
 
-def content_fault(samples: np.ndarray) -> str | None:
-    """Why finite samples (T,) or (T, channels) are no speech, with the likely cause.
-
-    >>> content_fault(np.zeros(16_000))
-    'is silent: all its samples are zero'
-    >>> content_fault(np.random.default_rng(0).uniform(-0.1, 0.1, 16_000))
-    """
-    levels = Levels()
-    levels.add(samples.reshape(len(samples), -1))
-    return levels.fault()
+def to_int16(samples: np.ndarray) -> np.ndarray:
+    """Samples in [-1, 1] -> int16, clipped; 16-bit files keep their very samples."""
+    return np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
 
 
 class Levels:
-    """What `content_fault` knows of samples that come in pieces."""
+    """Whether samples that come in blocks can be speech."""
 
     def __init__(self) -> None:
         self.frames = self.audible = self.alone = self.beyond = 0
@@ -128,11 +74,13 @@ class Levels:
         self.peak = max(self.peak, float(np.abs(frames).max(initial=0)))
 
     def fault(self) -> str | None:
-        """The fault of all frames so far."""
+        """Why the frames so far are no speech, with the likely cause."""
         few = self.frames / 1000  # a click in silence is none either
         if self.beyond > 0.05 * self.frames:
-            share = f"{100 * self.beyond / self.frames:.0f} % of its samples"
-            return f"has {share} beyond full scale (peak {self.peak:g}); {SCALE}"
+            return (
+                f"has {100 * self.beyond / self.frames:.0f} % of its samples beyond full scale "
+                f"(peak {self.peak:g}); do they lie between -32768 and 32767? Divide them by 32768"
+            )
         if self.audible > few:
             return None
         if self.alone > few:
@@ -145,276 +93,30 @@ class Levels:
         return f"is silent (peak {self.peak:.1e} of full scale): {cause}"
 
 
-def to_int16(samples: np.ndarray) -> np.ndarray:
-    """Samples in [-1, 1] -> int16, clipped; 16-bit files keep their very samples."""
-    return np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
-
-
-# -- what a file claims -------------------------------------------------------------------------
-
-
-def _open(path: Path) -> Stream:
-    try:
-        if not path.is_file():
-            raise ValueError("does not exist")
-        if path.stat().st_size == 0:
-            raise ValueError("is empty (0 bytes)")
-        with open(path, "rb") as file:
-            head = file.read(4096)
-        stream = _open_by_others(path) if _needs_others(head) else _open_by_soundfile(path, head)
-    except OSError as error:
-        raise ValueError(f"cannot be read ({error.strerror or error})") from None
-    rate = stream.rate
-    if rate < 1 or max(rate, SAMPLE_RATE) > ODDEST * math.gcd(rate, SAMPLE_RATE):
-        raise ValueError(  # a filter between such rates would fill the memory
-            f"has a rate of {rate} Hz, one in use such as 8000, 44100 or 48000 was expected: its "
-            "header is damaged"
-        )
-    return stream
-
-
-def _needs_others(head: bytes) -> bool:
-    """Whether a file is AAC (in MP4 or as it is), Matroska, ASF or AMR, which libsndfile lacks."""
-    adts = head[0] == 0xFF and len(head) > 1 and head[1] & 0xF6 == 0xF0
-    return adts or head[4:8] == b"ftyp" or head.startswith((b"\x1aE\xdf\xa3", b"0&\xb2u", b"#!AMR"))
-
-
-def _open_by_soundfile(path: Path, head: bytes) -> Stream:
-    import soundfile
-
-    class Forward(soundfile.SoundFile):
-        """Read from begin to end, also where nothing can be sought (GSM, pipes)."""
-
-        def seekable(self) -> bool:
-            return False
-
-    if head.startswith(b"OggS"):
-        _check_pages(path)
-    try:
-        file = Forward(_repaired(path, head))
-    except soundfile.SoundFileError as error:
-        raise _damaged(path, error) from None
-    announced = None if file.frames >= ENDLESS else file.frames
-    if _is_cut(head, file.extra_info, file.frames):
-        raise ValueError(TRUNCATED)
-
-    def blocks() -> Iterator[np.ndarray]:
-        count = 0
-        try:
-            with file:
-                while len(frames := file.read(BLOCK, dtype="float32", always_2d=True)):
-                    count += len(frames)
-                    yield frames
-        except soundfile.SoundFileError as error:
-            raise _damaged(path, error) from None
-        if announced is not None and count < WHOLE * announced:
-            raise ValueError(TRUNCATED)
-
-    return Stream(file.samplerate, file.channels, announced, blocks())
-
-
-def _is_cut(head: bytes, log: str, frames: int) -> bool:
-    """Whether samples are missing at the end, which libsndfile passes over.
-
-    Its log of a header names the sizes that lie beyond the end of the file.
-    """
-    sizes = [(int(a), int(b)) for a, b in SIZES.findall(log)]
-    if any(here + SLACK < announced < UNKNOWN for announced, here in sizes):
-        return True
-    sphere = re.search(rb"sample_count -i (\d+)", head) if head.startswith(b"NIST") else None
-    return sphere is not None and frames < WHOLE * int(sphere[1])
-
-
-def _check_pages(path: Path) -> None:
-    """ValueError where the last page of an Ogg file is cut; to say it is the last is optional.
-
-    Of several streams that follow each other, libsndfile would read the first.
-    """
-    content = path.read_bytes()
-    if (streams := len(re.findall(rb"OggS\0[\2\3\6\7]", content))) > 1:
-        raise ValueError(f"holds {streams} streams one after the other: convert it to wav first")
-    page = content[content.rfind(b"OggS") :]
-    lacing = page[27 : 27 + page[26]] if len(page) > 27 else b""
-    if len(page) <= 27 or len(page) < 27 + len(lacing) + sum(lacing):
-        raise ValueError(TRUNCATED)
-
-
-def _repaired(path: Path, head: bytes) -> Any:
-    """What libsndfile reads to the end: the path, or the content in a way that it understands.
-
-    A RIFF file may hold more samples than its header says. Of an MP3 file without a Xing frame, or
-    with that of its first part alone, the length is a guess: from a pipe it is read to its end.
-    """
-    if head.startswith(b"RIFF") and (start := head.find(b"data") + 8) > 8:
-        announced, here = int.from_bytes(head[start - 4 : start], "little"), _left(path, start)
-        after = _bytes_at(path, start + announced, 4)  # another chunk begins with its name
-        if announced < WHOLE * here and not after.decode("latin-1").isalnum():
-            content = bytearray(path.read_bytes())
-            content[start - 4 : start] = min(here, 2**32 - 1).to_bytes(4, "little")
-            return io.BytesIO(content)
-    tagged = head.startswith(b"ID3")
-    if tagged or (head[0] == 0xFF and head[1:2] >= b"\xe0"):
-        sizes = zip(head[6:10], (21, 14, 7, 0), strict=False)  # seven bits a byte
-        begin = 10 + sum((byte & 0x7F) << shift for byte, shift in sizes) if tagged else 0
-        first = _bytes_at(path, begin, 200)
-        xing = re.search(rb"(?:Xing|Info)...(.)....(....)", first, re.S)
-        if xing is None and b"VBRI" not in first:
-            return _pipe(path.read_bytes())
-        told = xing and xing[1][0] & 3 == 3 and int.from_bytes(xing[2], "big")  # bytes
-        if xing and told and told < WHOLE * _left(path, begin):
-            return _pipe(path.read_bytes().replace(xing[0][:4], bytes(4), 1))
-    return path
-
-
-def _left(path: Path, start: int) -> int:
-    return os.path.getsize(path) - start
-
-
-def _bytes_at(path: Path, start: int, count: int) -> bytes:
-    with open(path, "rb") as file:
-        file.seek(start)
-        return file.read(count)
-
-
-def _pipe(content: bytes) -> int:
-    """A file descriptor to read the content from, once and without seeking."""
-    reader, writer = os.pipe()
-
-    def write() -> None:
-        with suppress(BrokenPipeError), os.fdopen(writer, "wb") as file:
-            file.write(content)
-
-    threading.Thread(target=write, daemon=True).start()
-    return reader
-
-
-def _damaged(path: Path, error: Exception) -> ValueError:
-    reason = str(error).strip().rstrip(".").replace(str(path), "file").replace("\n", " ")
-    return ValueError(f"cannot be read: damaged, or not audio ({reason})")
-
-
-# -- what libsndfile cannot read ----------------------------------------------------------------
-
-
-def has_pyav() -> bool:
-    """Whether PyAV can be imported."""
-    return importlib.util.find_spec("av") is not None
-
-
-def _open_by_others(path: Path) -> Stream:
-    if has_pyav():
-        return _open_by_pyav(path)
-    if shutil.which("ffmpeg"):
-        return Stream(SAMPLE_RATE, 1, None, _blocks_by_ffmpeg(path))
-    raise RefusedError(
-        f"'{path}' is AAC or alike, which needs PyAV (pip install 'ssps_lib[voxceleb]') or the "
-        "program ffmpeg, and neither is here"
-    )
-
-
-def _open_by_pyav(path: Path) -> Stream:
-    import av
-
-    try:
-        container = av.open(str(path))
-        stream = container.streams.audio[0]
-    except (av.FFmpegError, IndexError) as error:
-        raise _damaged(path, error) from None
-    announced = float(stream.duration * stream.time_base) if stream.duration else 0.0
-
-    def blocks() -> Iterator[np.ndarray]:
-        count, to_float = 0, av.AudioResampler(format="fltp")
-        try:
-            with container:
-                for frame in chain(container.decode(stream), [None]):  # None: what is left inside
-                    for part in to_float.resample(frame):
-                        count += part.samples
-                        yield part.to_ndarray().T
-        except av.FFmpegError as error:
-            raise _damaged(path, error) from None
-        if count < WHOLE * announced * stream.rate:
-            raise ValueError(TRUNCATED)
-
-    return Stream(stream.rate, stream.channels, None, gathered(blocks()))
-
-
-def gathered(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Blocks (T, channels) of at least `BLOCK` frames, the last one excepted."""
-    parts: list[np.ndarray] = []
-    for block in blocks:
-        parts.append(block)
-        if sum(map(len, parts)) >= BLOCK:
-            yield np.concatenate(parts)
-            parts = []
-    if parts:
-        yield np.concatenate(parts)
-
-
-def _blocks_by_ffmpeg(path: Path) -> Iterator[np.ndarray]:
-    """The file as ffmpeg mixes and resamples it, mono at 16 kHz."""
-    command = ["ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", str(path)]
-    command += ["-f", "f32le", "-ac", "1", "-ar", str(SAMPLE_RATE), "-"]
-    done = subprocess.run(command, capture_output=True)
-    if done.returncode:
-        text = done.stderr.decode(errors="replace").strip().splitlines() or ["ffmpeg failed"]
-        raise _damaged(path, ValueError(text[-1]))
-    yield np.frombuffer(done.stdout, np.float32)[:, None]
-
-
-# -- from blocks to samples at 16 kHz -----------------------------------------------------------
-
-
-def _sound(
-    stream: Stream, shortest: float, speech: bool, seconds: int = PIECE
-) -> Iterator[np.ndarray]:
-    levels = Levels()
-
-    def mixed() -> Iterator[np.ndarray]:
-        for frames in stream.blocks:
-            if not np.isfinite(frames).all():
-                raise ValueError("holds samples that are not finite numbers")
-            levels.add(frames)
-            yield frames.mean(1)
-
-    yield from resampled(mixed(), stream.rate, seconds)
-    _check_length(levels.frames, stream.rate, shortest)
-    if speech and (fault := levels.fault()) is not None:
-        raise ValueError(fault)
-
-
 def _check_length(frames: int, rate: int, shortest: float) -> None:
     if frames < shortest * rate:
         seconds = math.floor(1000 * frames / rate) / 1000  # never rounded up to what is needed
         raise ValueError(f"lasts {seconds:g} s, at least {shortest:g} s are needed")
 
 
-def resampled(pieces: Iterable[np.ndarray], rate: int, seconds: int) -> Iterator[np.ndarray]:
-    """Pieces (T,) at `rate` Hz -> pieces of so many seconds at 16 kHz, float32.
+def _resampled(samples: np.ndarray, rate: int) -> np.ndarray:
+    """Samples (T,) at `rate` Hz at 16 kHz; piece by piece, as the filter takes much memory.
 
-    A piece is resampled with a margin of its neighbours, farther than the filter reaches.
+    A piece has a margin of its neighbours, farther than the filter reaches.
     """
-    divisor = math.gcd(rate, SAMPLE_RATE)
-    step, out = rate // divisor, SAMPLE_RATE // divisor  # samples of the shortest common period
-    margin = 16 * step * math.ceil(rate / SAMPLE_RATE)
-    size = seconds * rate // step * step
-    waiting, begin = np.empty(0, np.float32), 0
-    for piece in chain(pieces, [None]):
-        if piece is not None:
-            waiting = np.concatenate([waiting, piece])
-        while piece is None or len(waiting) > begin + size + margin:
-            end = begin + size
-            last = len(waiting) <= end + margin
-            new = _resample(waiting if last else waiting[: end + margin], rate)
-            yield new[begin // step * out : None if last else end // step * out]
-            if last:
-                return
-            waiting, begin = waiting[end - margin :], margin
-
-
-def _resample(samples: np.ndarray, rate: int) -> np.ndarray:
     if rate == SAMPLE_RATE or len(samples) == 0:
         return samples
     import torch
     from torchaudio.functional import resample
 
-    return resample(torch.from_numpy(samples), rate, SAMPLE_RATE).numpy()
+    divisor = math.gcd(rate, SAMPLE_RATE)
+    step, out = rate // divisor, SAMPLE_RATE // divisor  # samples of the shortest common period
+    margin = 16 * step * math.ceil(rate / SAMPLE_RATE)
+    size, pieces = PIECE * rate // step * step, []
+    for begin in range(0, max(1, len(samples) - margin), size):
+        first = max(0, begin - margin)
+        last = begin + size + margin >= len(samples)
+        part = torch.from_numpy(samples[first : None if last else begin + size + margin])
+        new = resample(part, rate, SAMPLE_RATE)[(begin - first) // step * out :]
+        pieces.append(new if last else new[: size // step * out])
+    return torch.cat(pieces).numpy()

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -10,12 +9,10 @@ from tqdm import tqdm
 from ssps_lib.corpora.audio import SHORTEST, decode, peek
 from ssps_lib.corpora.corpus import SAMPLE_RATE
 from ssps_lib.corpora.faults import counted
-from ssps_lib.corpora.fingerprint import locate
 from ssps_lib.corpora.layouts import read_splits
-from ssps_lib.corpora.packed import is_packed, read_packed, verify
+from ssps_lib.corpora.packed import is_packed, locate, read_packed, verify
 from ssps_lib.corpora.packer import in_order
-from ssps_lib.corpora.splits import missing_trials
-from ssps_lib.corpora.table import Table
+from ssps_lib.corpora.table import Table, missing_trials
 from ssps_lib.corpora.walker import walk
 
 
@@ -106,28 +103,20 @@ def _look(
     report: Report, root: Path, files: Sequence[str], whole: bool, speech: bool = True
 ) -> None:
     """Add the faults of some files, and how many of them are to be resampled and mixed down."""
-    resampled = mixed = 0
-    look = partial(_rate_and_channels, root, whole, speech)
-    seen = in_order(look, files)
-    for found in tqdm(seen, f"checking {root.name}", len(files), disable=None):
-        if isinstance(found, str):
-            report.faults.append(found)
-            continue
-        resampled += found[0] != SAMPLE_RATE
-        mixed += found[1] > 1
-    if resampled:
-        report.notes.append(f"{counted(resampled, 'file')} will be resampled to {SAMPLE_RATE} Hz")
-    if mixed:
-        report.notes.append(f"{counted(mixed, 'file')} will be mixed down to one channel")
-
-
-def _rate_and_channels(root: Path, whole: bool, speech: bool, file: str) -> tuple[int, int] | str:
-    """Rate in Hz and channels of a file, or its fault."""
     shortest = SHORTEST if speech else 0.0
-    try:
-        if not whole:
-            return peek(root / file, shortest)
-        audio = decode(root / file, shortest, speech)
-    except ValueError as error:
-        return f"{file}: {error}"
-    return audio.rate, audio.channels
+    formats: list[tuple[int, int]] = []
+
+    def look(file: str) -> tuple[int, int] | str:
+        """Rate in Hz and channels of a file, or its fault."""
+        try:
+            path = root / file
+            return decode(path, shortest, speech)[1:] if whole else peek(path, shortest)
+        except ValueError as error:
+            return f"{file}: {error}"
+
+    for found in tqdm(in_order(look, files), f"checking {root.name}", len(files), disable=None):
+        (report.faults if isinstance(found, str) else formats).append(found)
+    if resampled := sum(rate != SAMPLE_RATE for rate, _ in formats):
+        report.notes.append(f"{counted(resampled, 'file')} will be resampled to {SAMPLE_RATE} Hz")
+    if mixed := sum(channels > 1 for _, channels in formats):
+        report.notes.append(f"{counted(mixed, 'file')} will be mixed down to one channel")

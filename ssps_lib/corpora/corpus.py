@@ -2,8 +2,7 @@
 
 import hashlib
 import zlib
-from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,37 +14,6 @@ from ssps_lib.corpora.trials import Trials
 SAMPLE_RATE = 16_000
 
 
-class Shards:
-    """Arrays (n_k,) of one type, memory maps, that stand for their concatenation (sum n_k,).
-
-    A slice within one of them is that array's slice; a longer one is again `Shards`, so that
-    nothing is read before it is needed. An utterance lies within one shard.
-
-    >>> both = Shards([np.arange(3), np.arange(3, 7)])
-    >>> both[3:5], np.asarray(both[1:6]), len(both)
-    (array([3, 4]), array([1, 2, 3, 4, 5]), 7)
-    """
-
-    def __init__(self, parts: Sequence[np.ndarray]) -> None:
-        self.parts = list(parts)
-        self.starts = [0, *np.cumsum([len(part) for part in self.parts]).tolist()]
-
-    def __len__(self) -> int:
-        return self.starts[-1]
-
-    def __getitem__(self, rows: slice) -> "np.ndarray | Shards":
-        begin, end, _ = rows.indices(len(self))
-        first = min(bisect_right(self.starts, begin), len(self.parts)) - 1
-        if end <= self.starts[first + 1]:
-            return self.parts[first][begin - self.starts[first] : end - self.starts[first]]
-        last = bisect_right(self.starts, end - 1)
-        pairs = zip(self.parts[first:last], self.starts[first:last], strict=True)
-        return Shards([part[max(0, begin - start) : end - start] for part, start in pairs])
-
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
-        return np.asarray(np.concatenate(self.parts), dtype)
-
-
 @dataclass
 class Corpus:
     """N utterances as packed int16 samples at 16 kHz (Section IV-A).
@@ -55,7 +23,7 @@ class Corpus:
 
     Attributes:
         name: what errors and figures call the corpus.
-        samples: (total,) int16, usually a memory map, or several that read as one.
+        samples: (total,) int16, usually a memory map.
         offsets: (N + 1,) int64, utterance i is `samples[offsets[i]:offsets[i + 1]]`.
         speakers, recordings: (N,) int64 labels from 0, recordings distinct between speakers.
         keys: N names `<speaker>/<recording>/<utterance>`.
@@ -63,7 +31,7 @@ class Corpus:
     """
 
     name: str
-    samples: np.ndarray | Shards
+    samples: np.ndarray
     offsets: np.ndarray
     speakers: np.ndarray
     recordings: np.ndarray
@@ -100,14 +68,11 @@ class Corpus:
         Raises:
             ValueError: no training index of this corpus, which a negative number is not either.
         """
-        if not 0 <= index < len(self):
-            self._check([index])
+        self._check([index])
         return np.asarray(self.samples[self.offsets[index] : self.offsets[index + 1]])
 
-    def crops(
-        self, index: np.ndarray, uniform: np.ndarray, samples: int, out: np.ndarray | None = None
-    ) -> np.ndarray:
-        """One crop of an utterance for each index, (B, samples) int16, written to `out` if given.
+    def crops(self, index: np.ndarray, uniform: np.ndarray, samples: int) -> np.ndarray:
+        """One crop of an utterance for each index, (B, samples) int16.
 
         `uniform` (B,) in [0, 1) places the crop; an utterance shorter than the crop is repeated.
 
@@ -115,7 +80,7 @@ class Corpus:
             ValueError: an index that the corpus does not have.
         """
         self._check(index)
-        out = np.empty((len(index), samples), np.int16) if out is None else out
+        out = np.empty((len(index), samples), np.int16)
         for row, i, u in zip(out, index, uniform, strict=True):
             begin, end = self.offsets[i], self.offsets[i + 1]
             if end - begin >= samples:
@@ -136,33 +101,13 @@ class Corpus:
 
     def part(self, begin: int, end: int, name: str) -> "Corpus":
         """Utterances `begin` to `end` without copying their audio, with labels from 0."""
-        offsets = self.offsets[begin : end + 1]
-        rows = slice(begin, end)
-        samples = self.samples[offsets[0] : offsets[-1]]
-        return self._selected(rows, name, samples, offsets - offsets[0])
-
-    def subset(self, index: np.ndarray, name: str | None = None) -> "Corpus":
-        """The utterances of `index` as a corpus of its own (audio is copied into memory).
-
-        Raises:
-            ValueError: no utterance, or an index that the corpus does not have.
-        """
-        index = np.asarray(index)
-        if len(index) == 0:
-            raise ValueError(
-                f"no utterance was chosen of the corpus '{self.name}', at least 1 is needed"
-            )
-        samples = np.concatenate([self.audio(i) for i in index])
-        offsets = np.concatenate([[0], np.cumsum(self.lengths[index])])
-        return self._selected(index, name or self.name, samples, offsets)
-
-    def _selected(self, rows, name: str, samples, offsets: np.ndarray) -> "Corpus":
+        offsets, rows = self.offsets[begin : end + 1], slice(begin, end)
         return Corpus(
             name,
-            samples,
-            offsets,
-            np.unique(self.speakers[rows], return_inverse=True)[1],
-            np.unique(self.recordings[rows], return_inverse=True)[1],
+            self.samples[offsets[0] : offsets[-1]],
+            offsets - offsets[0],
+            labels(self.speakers[rows]),
+            labels(self.recordings[rows]),
             self.keys[rows],
             None if self.checksums is None else self.checksums[rows],
         )
@@ -186,6 +131,6 @@ def checksum(samples: np.ndarray) -> int:
     return zlib.crc32(np.ascontiguousarray(samples).astype("<i2", copy=False))
 
 
-def labels(names: Iterable[str]) -> np.ndarray:
+def labels(names: Sequence | np.ndarray) -> np.ndarray:
     """Integer labels from 0 in the sorted order of the names, (N,) int64."""
-    return np.unique(np.asarray(list(names)), return_inverse=True)[1].astype(np.int64)
+    return np.unique(np.asarray(names), return_inverse=True)[1].astype(np.int64)

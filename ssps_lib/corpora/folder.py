@@ -10,14 +10,12 @@ from ssps_lib import files
 from ssps_lib.corpora.checking import check_table
 from ssps_lib.corpora.corpus import Corpus, Splits
 from ssps_lib.corpora.faults import counted
-from ssps_lib.corpora.fingerprint import content_of
-from ssps_lib.corpora.layouts import read_splits, read_table
-from ssps_lib.corpora.packed import is_packed, open_packed, read_packed, with_bank
-from ssps_lib.corpora.packer import PLAN, SKIPPED, kept_trials, pack_table, refused
-from ssps_lib.corpora.splits import cut_blocks, decide_splits, make_splits, missing_trials
-from ssps_lib.corpora.table import Table
+from ssps_lib.corpora.layouts import read_splits
+from ssps_lib.corpora.packed import is_packed, make_splits, open_packed, read_info, read_packed
+from ssps_lib.corpora.packer import PLAN, SKIPPED, Simulate, kept_trials, pack_table, refused
+from ssps_lib.corpora.table import Table, missing_trials
 
-VERSION = 2  # of the packing: raise it when the same files give other samples
+VERSION = 3  # of the packing: raise it when the same files are packed in another way
 SESSIONS = ("as-is", "simulated")
 
 
@@ -61,30 +59,17 @@ def open_folder(
             trials. Nothing is left on the disk then.
     """
     _check_options(sessions, seed, dev_share, workers)
-    table = read_table(Path(path), layout, subsets)
-    if blocks is not None:
-        table.entries, table.lists = cut_blocks(table.entries, blocks), {}
-    if not table.decided:
-        decide_splits(table, dev_share)
-    if blocks is not None:
-        table.lists = {}
+    table = read_splits(path, layout, subsets, blocks, dev_share)
     if trials is not None:
         if trials not in table.lists and not table.faults:
             known = ", ".join(table.lists) or "made trials"
             raise ValueError(f"'{path}' has no trial list '{trials}', only {known}")
         table.lists = {name: rows for name, rows in table.lists.items() if name == trials}
-    simulate, settings = None, [VERSION]
-    if sessions == "simulated":
-        from ssps_lib.corpora import simulated
-        from ssps_lib.corpora.sessions import Sessions
-
-        simulate, settings = Sessions(channel, seed), [VERSION, simulated.VERSION, channel, seed]
+    simulate, settings = _simulation(sessions, channel, seed)
     _require_trials(table)
     folder = _place(table, plan := digest(table, settings))
-    fresh = not is_packed(folder)
-    if fresh:
-        source = content_of(Path(path))
-        pack_table(table, folder, _name(table), plan, simulate, skip_faulty, workers, source=source)
+    if fresh := not is_packed(folder):
+        pack_table(table, folder, plan, simulate, skip_faulty, workers)
     elif not skip_faulty and (skipped := (folder / SKIPPED).read_text(encoding="utf-8")):
         advice = "; skip_faulty=True leaves faulty files out"
         raise refused(table, skipped.splitlines(), advice)
@@ -104,10 +89,10 @@ def pack(
     workers: int | None = None,
     skip_faulty: bool = False,
 ) -> Path:
-    """Pack a folder under a name by which `open_corpus` finds it; interrupted, it goes on.
+    """Pack a folder under a name by which `open_corpus` finds it; returns the packed folder.
 
-    What `open_folder` has packed of the same files is taken over, and the other way round. The
-    result needs 32 kB for each second of audio, and opens without the original files.
+    Interrupted, it goes on. What `open_folder` has packed is taken over, and the other way round.
+    The result needs 32 kB for each second of audio, and opens without the original files.
 
     Args:
         out: the folder to write, by default in the home folder under the name of the corpus.
@@ -116,57 +101,47 @@ def pack(
             corpus from then on: `noises(train, file)`.
         skip_faulty: leave faulty files out, with a warning and a list in `skipped.txt`.
 
-    Returns:
-        The packed folder.
-
     Raises:
         ValueError: as `open_folder`; `out` exists and is something else.
     """
-    table = read_splits(Path(root), layout)
-    plan, name = digest(table, [VERSION]), _name(table)
-    folder = Path(out) if out is not None else files.home() / "corpora" / name
+    table = read_splits(root, layout)
+    plan = digest(table, [VERSION])
+    folder = Path(out or files.home() / "corpora" / table.name)
     if folder.exists() and not is_packed(folder):
         raise ValueError(f"'{folder}' exists and is not a packed corpus: choose another --out")
     _require_trials(table)
-    if is_packed(folder):
-        note = folder / PLAN
-        if note.is_file() and note.read_text() != plan:
-            raise ValueError(
-                f"'{folder}' was packed from other files, or some have changed since: delete it "
-                "to pack again, or choose another --out"
-            )
-    elif out is None and is_packed(opened := _place(table, plan)):
+    if not folder.exists() and out is None and is_packed(opened := _place(table, plan)):
         opened.rename(folder)
-    else:
-        source = content_of(Path(root))
-        pack_table(table, folder, name, plan, None, skip_faulty, workers, source=source)
-    if noises is not None:
+    elif not folder.exists():
+        pack_table(table, folder, plan, None, skip_faulty, workers)
+    elif _plan_of(folder) != plan:
+        raise ValueError(
+            f"'{folder}' was packed from other files, or some have changed since: delete it "
+            "to pack again, or choose another --out"
+        )
+    if noises:
         noises(open_packed(folder).train, folder / "bank.safetensors")
     return folder
 
 
-def _name(table: Table) -> str:
-    return table.root.resolve().name if table.layout == "folder" else table.layout
-
-
 def _place(table: Table, plan: str) -> Path:
     """Where a folder is packed: under the name that `pack` gave it, or beside it."""
-    named = files.home() / "corpora" / _name(table)
-    note = named / PLAN
-    same = is_packed(named) and note.is_file() and note.read_text() == plan
-    return named if same else named.with_name(f"{named.name}-{plan}")
+    named = files.home() / "corpora" / table.name
+    return named if _plan_of(named) == plan else named.with_name(f"{named.name}-{plan}")
+
+
+def _plan_of(folder: Path) -> str:
+    note = folder / PLAN
+    return note.read_text() if note.is_file() else ""
 
 
 def _open(table: Table, folder: Path, seed: int) -> Splits:
-    packed = read_packed(folder)
-    kept = {str(key) for key in packed.keys}
-    sound = Table(table.root, entries=[entry for entry in table.entries if entry.key in kept])
-    rows = next(iter(kept_trials(table, packed.keys).values()), None)
+    """The splits of what was kept of a table, with the first of its trial lists."""
+    rows = next(iter(kept_trials(table, read_packed(folder).keys).values()), None)
     if rows is not None and (lost := len(next(iter(table.lists.values()))) - len(rows)):
-        warnings.warn(
-            f"{counted(lost, 'trial')} of '{table.root}' left out, as the files are", stacklevel=3
-        )
-    return with_bank(make_splits(packed, sound.bounds(), rows, seed), folder)
+        many = counted(lost, "trial")
+        warnings.warn(f"{many} of '{table.root}' left out, as the files are", stacklevel=3)
+    return make_splits(folder, read_info(folder)["splits"], rows, seed)
 
 
 def _check_options(sessions: str, seed: object, share: object, workers: object) -> None:
@@ -179,6 +154,16 @@ def _check_options(sessions: str, seed: object, share: object, workers: object) 
         raise ValueError(f"dev_share is {share!r}, a share above 0 and up to 0.4 is needed")
     if workers is not None and not (isinstance(workers, int) and workers >= 1):
         raise ValueError(f"workers is {workers!r}, at least 1 is needed")
+
+
+def _simulation(sessions: str, channel: float, seed: int) -> tuple[Simulate | None, list]:
+    """What every utterance passes, and the settings that decide the packed samples."""
+    if sessions == "as-is":
+        return None, [VERSION]
+    from ssps_lib.corpora import simulated  # PyTorch: seconds
+    from ssps_lib.corpora.sessions import Sessions
+
+    return Sessions(channel, seed), [VERSION, simulated.VERSION, channel, seed]
 
 
 def _require_trials(table: Table) -> None:
@@ -195,11 +180,9 @@ def digest(table: Table, settings: list) -> str:
     A file counts as another one when its size or its time changes: sound that was edited in place
     often keeps its size.
     """
-    value = hashlib.sha256(repr(settings).encode())
+    value = hashlib.sha256(repr((settings, table.misplaced)).encode())
     for entry in table.entries:
         file = table.root / entry.file
         found = file.stat() if file.is_file() else None
-        seen = (found.st_size, found.st_mtime_ns) if found else None
-        value.update(repr((entry, seen)).encode())
-    value.update(repr(table.misplaced).encode())
+        value.update(repr((entry, found and (found.st_size, found.st_mtime_ns))).encode())
     return value.hexdigest()[:12]

@@ -2,15 +2,21 @@
 
 import re
 from pathlib import Path
-from typing import Literal, get_args
 
 from ssps_lib.corpora.lists import label
-from ssps_lib.corpora.splits import decide_splits
-from ssps_lib.corpora.table import DEPTH, Entry, Table, duplicates, read_csv
+from ssps_lib.corpora.table import (
+    DEPTH,
+    Entry,
+    Table,
+    cut_blocks,
+    decide_splits,
+    duplicates,
+    read_csv,
+)
 from ssps_lib.corpora.voxceleb import is_voxceleb, read_voxceleb
 from ssps_lib.corpora.walker import EXTENSIONS, Walk, walk
 
-Layout = Literal["folder", "voxceleb", "librispeech"]
+LAYOUTS = ("folder", "voxceleb", "librispeech")
 LISTS = ("train.csv", "test.csv")
 SUBSET = re.compile(r"(train|dev|test)-(clean|other)(-\d+)?")
 SUBSETS = ("train-clean-100", "test-clean")
@@ -31,24 +37,18 @@ def read_table(
 ) -> Table:
     """The utterances of a folder, and whatever is wrong with its lists and names.
 
-    Args:
-        layout: "folder", "voxceleb" or "librispeech"; None to tell by the names in it.
-        subsets: parts of LibriSpeech, by default all that are there.
-
     Raises:
         ValueError: the root is missing or holds no audio at all, an unknown layout or subset.
     """
-    root = Path(root)
     if not root.is_dir():
         raise ValueError(f"corpus '{root}' is not an existing folder: check the path")
-    if layout not in (None, *get_args(Layout)):
-        known = ", ".join(get_args(Layout))
-        raise ValueError(f"layout is '{layout}', expected one of {known}")
+    if layout not in (None, *LAYOUTS):
+        raise ValueError(f"layout is '{layout}', expected one of {', '.join(LAYOUTS)}")
     found = layout or ("librispeech" if subsets else layout_of(root))
     if found == "librispeech":
         table = read_librispeech(root, subsets)
     else:
-        table = {"folder": read_folder, "voxceleb": read_voxceleb}[found](root)
+        table = read_voxceleb(root) if found == "voxceleb" else read_folder(root)
     if not (table.entries or table.faults or table.misplaced):
         text = f"; {table.notes[-1]}" if table.notes else ""
         raise ValueError(
@@ -59,11 +59,20 @@ def read_table(
     return table
 
 
-def read_splits(root: Path, layout: str | None = None, dev_share: float = 0.1) -> Table:
-    """`read_table` with all splits decided and the trial lists read."""
-    table = read_table(root, layout)
-    if not table.decided:
-        decide_splits(table, dev_share)
+def read_splits(
+    root: str | Path,
+    layout: str | None = None,
+    subsets: tuple[str, ...] | None = None,
+    blocks: int | None = None,
+    dev_share: float = 0.1,
+) -> Table:
+    """`read_table` with all splits decided and the trial lists read; see `folder.open_folder`."""
+    table = read_table(Path(root), layout, subsets)
+    if blocks is not None:
+        table.entries = cut_blocks(table.entries, blocks)
+    decide_splits(table, dev_share)
+    if blocks is not None:
+        table.lists = {}
     return table
 
 
@@ -98,25 +107,22 @@ def _read_tree(table: Table, found: Walk, head: str, expected: str, split: str =
 
 def librispeech_in(root: Path) -> Path | None:
     """The folder that holds subsets of LibriSpeech: the root, or its folder LibriSpeech."""
-    for folder in (root, root / "LibriSpeech"):
-        if folder.is_dir() and any(
-            SUBSET.fullmatch(path.name) for path in folder.iterdir() if path.is_dir()
-        ):
-            return folder
-    return None
+    return next(filter(_subsets, (root, root / "LibriSpeech")), None)
+
+
+def _subsets(folder: Path) -> list[str]:
+    """The subsets of LibriSpeech that lie in a folder."""
+    places = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path.name for path in places if SUBSET.fullmatch(path.name) and path.is_dir())
 
 
 def read_librispeech(root: Path, subsets: tuple[str, ...] | None = None) -> Table:
     """The utterances of some or all subsets, whose chapters are recordings.
 
     Test speakers are those of the `test-` subsets; the others train, less development speakers.
-
-    Raises:
-        ValueError: a subset that is not in the folder.
     """
     folder = librispeech_in(root) or root
-    table = Table(folder, "librispeech")
-    names = sorted(path.name for path in folder.iterdir() if SUBSET.fullmatch(path.name))
+    table, names = Table(folder, "librispeech"), _subsets(folder)
     absent = sorted(set(subsets or ()) - set(names))
     if absent:
         known = ", ".join(names) or "no subset of LibriSpeech"
@@ -128,15 +134,11 @@ def read_librispeech(root: Path, subsets: tuple[str, ...] | None = None) -> Tabl
 
 
 def download(folder: Path, subsets: tuple[str, ...] = SUBSETS) -> Path:
-    """Fetch the subsets that are not in `folder` yet, by torchaudio; returns where they are.
-
-    Raises:
-        ValueError: a subset that LibriSpeech does not have.
-    """
+    """Fetch the subsets that are not in `folder` yet, by torchaudio; returns where they are."""
     wrong = [name for name in subsets if not SUBSET.fullmatch(name)]
-    if wrong or not subsets:
+    if wrong:
         raise ValueError(
-            f"LibriSpeech has no subset '{wrong[0] if wrong else ''}': choose some like "
+            f"LibriSpeech has no subset '{wrong[0]}': choose some like "
             "train-clean-100, dev-clean, test-other"
         )
     from torchaudio.datasets import LIBRISPEECH

@@ -31,9 +31,10 @@ def read_text(path: Path) -> str:
             f"0x{content[error.start]:02x}): save the list as UTF-8"
         ) from None
     if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
         raise ValueError(
-            f"{path.name}, line {text[: text.index(chr(0))].count(chr(10)) + 1}: holds a zero "
-            "byte, as binary files and UTF-16 without its mark do: save the list as UTF-8"
+            f"{path.name}, line {line}: holds a zero byte, as binary files and UTF-16 without its "
+            "mark do: save the list as UTF-8"
         )
     return io.StringIO(text, newline=None).read()
 
@@ -67,7 +68,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, str, str, str]]:
     """
     rows = csv.DictReader(io.StringIO(read_text(path)), skipinitialspace=True)
     try:
-        found = [(name or "").strip() for name in rows.fieldnames or ()]
+        found = rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
         missing = [column for column in COLUMNS if column not in found]
         if missing:
             seen = ", ".join(map(repr, found)) or "none"
@@ -75,18 +76,13 @@ def read_rows(path: Path) -> Iterator[tuple[int, str, str, str]]:
                 f"{path.name}, line 1: no column '{missing[0]}' among {seen}; columns "
                 f"{','.join(COLUMNS)} are needed, separated by commas"
             )
-        rows.fieldnames = found
         for row in rows:
             if None in row:
                 raise ValueError(
                     f"{path.name}, line {rows.line_num}: more fields than the {len(found)} "
                     "columns: put names with a comma into quotes"
                 )
-            yield (
-                rows.line_num,
-                file_name(row["file"]),
-                label(row["speaker"]),
-                label(row["recording"]),
-            )
+            speaker, recording = label(row["speaker"]), label(row["recording"])
+            yield rows.line_num, file_name(row["file"]), speaker, recording
     except csv.Error as error:
         raise ValueError(f"{path.name}, line {rows.line_num}: is no list ({error})") from None

@@ -1,8 +1,8 @@
-"""Packed corpora: int16 samples in one file or in shards, opened without reading the audio.
+"""Packed corpora: int16 samples in one file, opened without reading the audio.
 
 A packed folder holds `corpus.json`, `keys.npy`, `lengths.npy`, `labels.npy`, `checksums.npy` and
-the samples: `audio.int16`, or `shards/00000.int16`, ... What `packer` wrote also knows its splits
-and trial lists (`trials/*.npy`), so that nothing has to be looked up elsewhere.
+the samples, `audio.int16`. What `packer` wrote also knows its splits and trial lists
+(`trials/*.npy`), so that nothing has to be looked up elsewhere.
 """
 
 import json
@@ -13,10 +13,22 @@ from pathlib import Path
 
 import numpy as np
 
-from ssps_lib.corpora.corpus import Corpus, Shards, Splits, checksum, labels
-from ssps_lib.corpora.splits import make_splits
+from ssps_lib import files
+from ssps_lib.corpora.corpus import Corpus, Splits, checksum, labels
+from ssps_lib.corpora.trials import Trials, make_trials
 
+AUDIO = "audio.int16"
 AGAIN = "delete the folder and pack the corpus again"
+TARGETS_PER_SPEAKER = 60  # of made trials, as in the simulated corpus
+Bounds = dict[str, tuple[int, int]]  # where each split begins and ends
+
+
+def locate(name: str | Path) -> Path | None:
+    """The folder that `open_corpus` reads for a path or a name; None where there is none."""
+    if not isinstance(name, (str, Path)):
+        raise ValueError(f"corpus is {name!r}, expected a name or a path as text")
+    places = (Path(name), files.home() / "corpora" / name)
+    return next((place for place in places if str(name) and place.is_dir()), None)
 
 
 def is_packed(folder: Path) -> bool:
@@ -27,7 +39,7 @@ def is_packed(folder: Path) -> bool:
 def write_packed(
     folder: Path, name: str, batches: Iterable[Iterable[np.ndarray]], keys: list[str]
 ) -> Corpus:
-    """Write utterances (batches of int16 arrays, in the order of `keys`) as one packed file.
+    """Write utterances (batches of int16 arrays, in the order of `keys`) as a packed corpus.
 
     The folder appears under its name only when it is complete, so an interrupted or failed write
     leaves nothing that could be mistaken for a corpus.
@@ -38,63 +50,47 @@ def write_packed(
     folder = Path(folder)
     partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
     partial.mkdir(parents=True, exist_ok=True)
+    lengths: list[int] = []
+    checksums: list[int] = []
     try:
-        utterances = (x for batch in batches for x in batch)
-        lengths, checksums = write_samples(partial / "audio.int16", utterances)
+        with open(partial / AUDIO, "wb") as file:
+            for audio in (utterance for batch in batches for utterance in batch):
+                if audio.dtype != np.int16:
+                    raise ValueError(f"samples are {audio.dtype}, expected int16: use to_int16")
+                lengths.append(len(audio))
+                checksums.append(checksum(audio))
+                file.write(audio.tobytes())
+            file.flush()
+            os.fsync(file.fileno())
         if len(lengths) != len(keys):
             raise ValueError(f"{len(lengths)} utterances were given for {len(keys)} keys")
         write_index(partial, name, keys, lengths, checksums)
-        move_finished(partial, folder)
+        try:
+            partial.rename(folder)
+        except OSError:
+            if not folder.exists():  # or else another process was faster
+                raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return read_packed(folder)
-
-
-def write_samples(path: Path, utterances: Iterable[np.ndarray]) -> tuple[list[int], list[int]]:
-    """Write utterances one after the other; returns lengths in samples, and checksums."""
-    lengths, checksums = [], []
-    with open(path, "wb") as file:
-        for audio in utterances:
-            if audio.dtype != np.int16:
-                raise ValueError(f"samples are {audio.dtype}, expected int16: use to_int16")
-            lengths.append(len(audio))
-            checksums.append(checksum(audio))
-            file.write(np.ascontiguousarray(audio).tobytes())
-        file.flush()
-        os.fsync(file.fileno())
-    return lengths, checksums
 
 
 def write_index(
     folder: Path,
     name: str,
     keys: Sequence[str],
-    lengths: Sequence[int],
-    checksums: Sequence[int],
+    lengths: Sequence[int] | np.ndarray,
+    checksums: Sequence[int] | np.ndarray,
     **more,
 ) -> None:
     """Write what makes samples a corpus; `more` is added to its `corpus.json`."""
-    np.save(folder / "labels.npy", np.stack(_labels(keys)))
+    heads = [["/".join(key.split("/")[:depth]) for key in keys] for depth in (1, 2)]
+    np.save(folder / "labels.npy", np.stack([labels(names) for names in heads]))
     np.save(folder / "lengths.npy", np.asarray(lengths, np.int64))
     np.save(folder / "checksums.npy", np.asarray(checksums, np.uint32))
     np.save(folder / "keys.npy", np.asarray(keys, np.str_))
     values = {"name": name, "utterances": len(keys), **more}
     (folder / "corpus.json").write_text(json.dumps(values))
-
-
-def _labels(keys: Sequence[str] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (N,) of speakers and of recordings."""
-    speakers = labels(key.split("/")[0] for key in keys)
-    return speakers, labels("/".join(key.split("/")[:2]) for key in keys)
-
-
-def move_finished(partial: Path, folder: Path) -> None:
-    """Give a complete folder its name, unless another process was faster."""
-    try:
-        partial.rename(folder)
-    except OSError:
-        if not folder.exists():
-            raise
 
 
 def read_packed(folder: Path) -> Corpus:
@@ -108,33 +104,23 @@ def read_packed(folder: Path) -> Corpus:
     name = read_info(folder)["name"]
     try:
         keys = np.load(folder / "keys.npy", mmap_mode="r")
-        if (folder / "labels.npy").is_file():
-            speakers, recordings = np.load(folder / "labels.npy")
-        else:  # as in the first packed folders
-            speakers, recordings = _labels(keys)
-        file = folder / "checksums.npy"
-        checksums = np.load(file) if file.is_file() else None
+        speakers, recordings = np.load(folder / "labels.npy")
+        checksums = np.load(folder / "checksums.npy")
         offsets = np.concatenate([[0], np.cumsum(np.load(folder / "lengths.npy"))])
-        sound = sorted((folder / "shards").glob("*.int16")) or [folder / "audio.int16"]
-        sizes = [file.stat().st_size for file in sound]
+        size = (folder / AUDIO).stat().st_size
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"'{folder}' is damaged ({error}): {AGAIN}") from error
-    if sum(sizes) != 2 * offsets[-1]:
+    if size != 2 * offsets[-1]:
         raise ValueError(
-            f"the samples in '{folder}' have {sum(sizes)} bytes, {2 * offsets[-1]} were expected: "
-            f"a file was truncated or lost; {AGAIN}"
+            f"the samples in '{folder}' have {size} bytes, {2 * offsets[-1]} were expected: "
+            f"the file was truncated; {AGAIN}"
         )
-    maps = [np.memmap(file, np.int16, "r") for file, size in zip(sound, sizes, strict=True) if size]
-    samples = maps[0] if len(maps) == 1 else Shards(maps)
+    samples = np.memmap(folder / AUDIO, np.int16, "r")
     return Corpus(name, samples, offsets, speakers, recordings, keys, checksums)
 
 
 def read_info(folder: Path) -> dict:
-    """What `corpus.json` says of a packed folder.
-
-    Raises:
-        ValueError: it is not there, or damaged.
-    """
+    """What `corpus.json` says of a packed folder; ValueError if it is missing or damaged."""
     file = Path(folder) / "corpus.json"
     if not file.is_file():
         raise ValueError(
@@ -149,9 +135,6 @@ def read_info(folder: Path) -> dict:
 def verify(folder: Path) -> Iterator[str]:
     """Read all samples of a packed folder; yields one text for each utterance that has changed."""
     packed = read_packed(folder)
-    if packed.checksums is None:
-        yield f"{folder}: has no checksums, as in the first packed folders; {AGAIN}"
-        return
     for i, key in enumerate(packed.keys):
         if checksum(packed.audio(i)) != packed.checksums[i]:
             yield f"{key}: differs from what was written (checksum); {AGAIN}"
@@ -180,17 +163,39 @@ def open_packed(folder: Path, trials: str | None = None, seed: int = 1) -> Split
             "lists are found when the corpus is packed"
         )
     rows = np.load(folder / "trials" / f"{trials or known[0]}.npy") if known else None
-    return with_bank(make_splits(read_packed(folder), bounds, rows, seed), folder)
-
-
-def with_bank(splits: Splits, folder: Path) -> Splits:
-    """The splits with the noises that lie in their packed folder, if there are any."""
-    bank = folder / "bank.safetensors"
-    splits.bank = bank if bank.exists() else None
-    return splits
+    return make_splits(folder, bounds, rows, seed)
 
 
 def packed_lists(folder: Path) -> list[str]:
     """Names of the trial lists of a packed folder, VoxCeleb's in the order O, E, H."""
     names = (file.stem for file in (Path(folder) / "trials").glob("*.npy"))
     return sorted(names, key=lambda name: ("OEH".find(name[0]), name))
+
+
+def make_splits(folder: Path, bounds: Bounds, rows: np.ndarray | None, seed: int) -> Splits:
+    """Cut a packed folder into splits.
+
+    `rows` (T, 3) are the test trials, positions in the folder, or None to make trials. Where they
+    reach beyond the test split (VoxCeleb1-E and -H), the test utterances do so as well.
+    """
+    packed, bank = read_packed(folder), folder / "bank.safetensors"
+    empty = [split for split in ("train", "dev", "test") if bounds[split][0] == bounds[split][1]]
+    if empty:
+        raise ValueError(f"no {empty[0]} utterance of '{packed.name}' is left: mend its files")
+    begin, end = bounds["test"]
+    if rows is not None:
+        kinds = len(set(rows[:, 0]))
+        if kinds < 2:
+            raise ValueError(
+                f"the {len(rows):,} trials of '{packed.name}' that are left have {kinds} of the "
+                "labels 0 and 1, both are needed: mend the files that were left out"
+            )
+        begin, end = min(begin, rows[:, 1:].min()), max(end, rows[:, 1:].max() + 1)
+    places = {"train": bounds["train"], "dev": bounds["dev"], "test": (begin, end)}
+    train, dev, test = (packed.part(*at, f"{packed.name} {x}") for x, at in places.items())
+
+    def made(part: Corpus) -> Trials:
+        return make_trials(part.speakers, part.recordings, TARGETS_PER_SPEAKER, seed)
+
+    tested = made(test) if rows is None else Trials(*(rows - [0, begin, begin]).T)
+    return Splits(train, dev, test, made(dev), tested, bank if bank.exists() else None)

@@ -129,9 +129,6 @@ class Sessions:
         self.strength, self.seed = strength, seed
         self.channel = lru_cache(maxsize=64)(self._make_channel)
 
-    def __reduce__(self) -> tuple:
-        return Sessions, (self.strength, self.seed)  # its memory of channels stays here
-
     def _rng(self, name: str) -> np.random.Generator:
         digest = hashlib.sha256(name.encode()).digest()
         return np.random.default_rng([self.seed, int.from_bytes(digest[:8], "big")])

@@ -59,6 +59,34 @@ class Size:
     seed: NonNegativeInt = 1
 
 
+def _rng(size: Size, *key: int) -> np.random.Generator:
+    return np.random.default_rng([size.seed, *key])
+
+
+@lru_cache(maxsize=64)
+def _session(size: Size, speaker: int, recording: int) -> tuple[Voice, Channel]:
+    """A voice as it is on the day of a recording, and what it passes there."""
+    voice = make_voice(_rng(size, 0, speaker), size.traits)
+    channel = make_channel(_rng(size, 2, speaker, recording), size.channel)
+    return drifted(voice, _rng(size, 1, speaker, recording), size.drift), channel
+
+
+def _rendered(size: Size, places: list[tuple[int, int, int]], device: str) -> np.ndarray:
+    """One batch of utterances, (B, T) int16."""
+    samples = int(size.seconds * SAMPLE_RATE)
+    scores, channels, noises, sways = [], [], [], []
+    for place in places:
+        voice, channel = _session(size, *place[:2])
+        channels.append(channel)
+        draw = _rng(size, 3, *place)
+        scores.append(make_score(voice, draw, samples // HOP + 1))
+        noises.append(draw.standard_normal((2, samples), np.float32))
+        sways.append(draw.standard_normal(int(3 * size.seconds) + 2, np.float32))
+    white, sway = (torch.from_numpy(np.stack(x)).to(device) for x in (noises, sways))
+    waveform = record(speak(scores, white[:, 0]), channels, white[:, 1], sway)
+    return (waveform.clamp(-1, 1) * 32767).round().to(torch.int16).cpu().numpy()
+
+
 def render(
     size: Size, plan: list[tuple[int, int, int]], device: str = "cpu", batch: int = 4
 ) -> Iterator[np.ndarray]:
@@ -71,36 +99,12 @@ def render(
         device: where the synthesis runs; random numbers are always drawn on the CPU.
         batch: B; a small one stays in a processor's cache, a GPU wants more.
     """
-    samples = int(size.seconds * SAMPLE_RATE)
-
-    def rng(*key: int) -> np.random.Generator:
-        return np.random.default_rng([size.seed, *key])
-
-    @lru_cache(maxsize=64)
-    def session(s: int, r: int) -> tuple[Voice, Channel]:
-        voice = make_voice(rng(0, s), size.traits)
-        channel = make_channel(rng(2, s, r), size.channel)
-        return drifted(voice, rng(1, s, r), size.drift), channel
-
-    def rendered(places: list[tuple[int, int, int]]) -> np.ndarray:
-        scores, channels, noises, sways = [], [], [], []
-        for s, r, u in places:
-            voice, channel = session(s, r)
-            channels.append(channel)
-            draw = rng(3, s, r, u)
-            scores.append(make_score(voice, draw, samples // HOP + 1))
-            noises.append(draw.standard_normal((2, samples), np.float32))
-            sways.append(draw.standard_normal(int(3 * size.seconds) + 2, np.float32))
-        white = torch.from_numpy(np.stack(noises)).to(device)
-        sway = torch.from_numpy(np.stack(sways)).to(device)
-        waveform = record(speak(scores, white[:, 0]), channels, white[:, 1], sway)
-        return (waveform.clamp(-1, 1) * 32767).round().to(torch.int16).cpu().numpy()
-
     threads = torch.get_num_threads()
     workers = threads if torch.device(device).type == "cpu" else 1
     try:
         with ThreadPoolExecutor(workers, "render", torch.set_num_threads, (1,)) as pool:
-            yield from pool.map(rendered, (plan[b : b + batch] for b in range(0, len(plan), batch)))
+            batches = (plan[begin : begin + batch] for begin in range(0, len(plan), batch))
+            yield from pool.map(lambda places: _rendered(size, places, device), batches)
     finally:
         torch.set_num_threads(threads)  # also of threads to come
 

@@ -1,15 +1,18 @@
 """The table of a folder of recordings: which file is whose, from where, and in which split."""
 
+import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from ssps_lib.corpora.corpus import labels
 from ssps_lib.corpora.faults import counted
 from ssps_lib.corpora.lists import read_rows
-from ssps_lib.corpora.trials import parse_trials
+from ssps_lib.corpora.trials import make_trials, parse_trials
 from ssps_lib.corpora.walker import Walk, first_of_formats
 
 SPLITS = ("train", "dev", "test", "rest")  # rest: only further trial lists name it
@@ -70,9 +73,9 @@ class Table:
         return self.layout + " by the names in it (layout='folder' if it is none)" * doubt
 
     @property
-    def decided(self) -> bool:
-        """Whether the layout itself has given every entry its split."""
-        return self.layout == "voxceleb"
+    def name(self) -> str:
+        """What the corpus is called."""
+        return self.root.resolve().name if self.layout == "folder" else self.layout
 
     def bounds(self) -> dict[str, tuple[int, int]]:
         """Where each split begins and ends in `entries`, once all are decided."""
@@ -98,41 +101,41 @@ class Table:
         """Read a trial list of `files`, the names of the entries from `begin` on."""
         speakers = [entry.speaker for entry in self.entries[begin : begin + len(files)]]
         found = parse_trials(file, files, speakers)
-        rows, faults = found.rows, found.faults
-        if not faults and len(set(rows[:, 0])) == 1:
+        rows = found.rows
+        if not found.faults and len(set(rows[:, 0])) == 1:
             text = f"all {len(rows):,} trials have label {rows[0, 0]}, both are needed"
-            faults = [f"{file.name}: {text}"]
-        self.faults += faults
+            found.faults.append(f"{file.name}: {text}")
+        self.faults += found.faults
         self.notes += found.notes
-        rows[:, 1:] += begin
-        self.lists[name] = rows
+        self.lists[name] = rows + np.array([0, begin, begin])
 
 
 def read_csv(table: Table, name: str, split: str) -> None:
     """Add what a list with columns file, speaker, recording names, or the faults of it."""
     seen = {entry.file: "train.csv" for entry in table.entries}
     trained = {entry.speaker for entry in table.entries}
-    before = len(table.entries), len(table.faults)
+    faults, before = [], len(table.entries)
     try:
         for line, file, speaker, recording in read_rows(table.root / name):
             where = f"{name}, line {line}"
             if not (file and speaker and recording):
-                table.faults.append(f"{where}: one of file, speaker, recording is empty")
+                faults.append(f"{where}: one of file, speaker, recording is empty")
             elif "/" in speaker + recording:
-                table.faults.append(f"{where}: '/' in the name of a speaker or recording")
+                faults.append(f"{where}: '/' in the name of a speaker or recording")
             elif file.startswith(("../", "/")) or file == "..":
-                table.faults.append(f"{where}: '{file}' lies outside the corpus folder")
+                faults.append(f"{where}: '{file}' lies outside the corpus folder")
             elif file in seen:
-                table.faults.append(f"{where}: '{file}' was listed before, in {seen[file]}")
+                faults.append(f"{where}: '{file}' was listed before, in {seen[file]}")
             elif speaker in trained:
-                table.faults.append(f"{where}: speaker '{speaker}' is in train.csv as well")
+                faults.append(f"{where}: speaker '{speaker}' is in train.csv as well")
             else:
                 seen[file] = where
                 table.entries.append(Entry(file, speaker, recording, split))
     except ValueError as error:
-        table.faults.append(str(error))
-    if before == (len(table.entries), len(table.faults)):
-        table.faults.append(f"{name}: names no file; fill it, or delete it")
+        faults.append(str(error))
+    if not faults and len(table.entries) == before:
+        faults.append(f"{name}: names no file; fill it, or delete it")
+    table.faults += faults
 
 
 def duplicates(named: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -145,7 +148,90 @@ def duplicates(named: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 def in_order(entries: Iterable[Entry]) -> list[Entry]:
     """The entries by split, speaker, recording and file, which are their training indices."""
-    return sorted(
-        entries,
-        key=lambda entry: (SPLITS.index(entry.split), entry.speaker, entry.recording, entry.file),
+    return sorted(entries, key=lambda e: (SPLITS.index(e.split), e.speaker, e.recording, e.file))
+
+
+# -- splits -------------------------------------------------------------------------------------
+
+
+def cut_blocks(entries: Iterable[Entry], blocks: int) -> list[Entry]:
+    """Replace each speaker's recordings by `blocks` blocks of neighbouring files.
+
+    A speaker with fewer utterances gets as many blocks as utterances.
+    """
+    if blocks < 2:
+        raise ValueError(f"blocks is {blocks}, at least 2 are needed for trials across recordings")
+    by_speaker = defaultdict(list)
+    for entry in sorted(entries, key=lambda entry: (entry.recording, entry.file)):
+        by_speaker[entry.speaker].append(entry)
+    return [
+        replace(entry, recording=f"b{block:02d}")
+        for group in by_speaker.values()
+        for block, rows in enumerate(np.array_split(np.arange(len(group)), blocks))
+        for entry in (group[row] for row in rows)
+    ]
+
+
+def decide_splits(table: Table, share: float) -> None:
+    """Give every entry its split and sort the entries by split and file.
+
+    Test speakers are those of test.csv, or those that trials.txt names, or `share` of all. Of the
+    other speakers, `share` are development speakers. Reads trials.txt.
+    """
+    if table.layout == "voxceleb":  # which has decided them
+        table.entries = in_order(table.entries)
+        return
+    listed = table.root / "trials.txt"
+    test = {entry.speaker for entry in table.entries if entry.split == "test"}
+    if listed.is_file() and not all(entry.split for entry in table.entries):
+        rows = parse_trials(listed, [entry.file for entry in table.entries]).rows
+        test = {table.entries[i].speaker for i in rows[:, 1:].flat}
+    others = [entry for entry in table.entries if entry.speaker not in test]
+    count, needed = len({entry.speaker for entry in others}), 4 if test else 6
+    if count < needed:
+        if table.entries and not table.faults:  # which may be why so few are left
+            table.faults.append(
+                f"{count} speakers{' beside those of the test set' if test else ''} are too few: "
+                f"at least {needed} are needed, as training and held-out speakers are disjoint"
+            )
+        return
+    if not test:
+        test = held_out(others, share)
+        others = [entry for entry in others if entry.speaker not in test]
+    split = dict.fromkeys(held_out(others, share), "dev") | dict.fromkeys(test, "test")
+    table.entries = in_order(
+        replace(entry, split=split.get(entry.speaker, "train")) for entry in table.entries
     )
+    if listed.is_file():
+        files = [entry.file for entry in table.of_split("test")]
+        table.read_list(listed, "trials", files, table.bounds()["test"][0])
+
+
+def missing_trials(table: Table) -> list[str]:
+    """Why held-out speakers could not be scored: faults that files alone do not show."""
+    faults = []
+    for split in ("dev", "test") if not table.lists else ("dev",):
+        pairs = [(entry.speaker, entry.recording) for entry in table.of_split(split)]
+        try:
+            make_trials(
+                labels([speaker for speaker, _ in pairs]), labels(list(map("/".join, pairs))), 1, 0
+            )
+        except ValueError as error:
+            faults.append(f"{table.root.name} {split}: {error}")
+    return faults
+
+
+def held_out(entries: list[Entry], share: float, most: int = 100) -> set[str]:
+    """Speakers to hold out: `share` of all, at least 2 and at most `most`, by a hash of the name.
+
+    Only speakers with several recordings give target trials, so up to half of them come first.
+    """
+    recordings = defaultdict(set)
+    for entry in entries:
+        recordings[entry.speaker].add(entry.recording)
+    order = sorted(recordings, key=lambda name: hashlib.sha256(name.encode()).digest())
+    several = [name for name in order if len(recordings[name]) > 1]
+    single = [name for name in order if len(recordings[name]) == 1]
+    count = min(max(2, round(share * len(order))), most)
+    chosen = several[: min(count, (len(several) + 1) // 2)]
+    return set(chosen + single[: count - len(chosen)])

@@ -33,20 +33,13 @@ class Trials:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def write(self, path: Path, keys: Sequence[str] | np.ndarray) -> None:
-        """Write the list with the corpus's keys as file names."""
-        keys = np.asarray(keys)
-        rows = zip(self.labels, keys[self.first], keys[self.second], strict=True)
-        with files.whole(Path(path)) as partial:
-            partial.write_text("".join(f"{x} {a} {b}\n" for x, a, b in rows), encoding="utf-8")
-
 
 @dataclass
 class Parsed:
     """A trial list: rows (T, 3) int64 (label, first, second), its faults, and what is odd."""
 
     rows: np.ndarray
-    faults: list[str] = field(default_factory=list)
+    faults: list[str]
     notes: list[str] = field(default_factory=list)
 
 
@@ -71,13 +64,16 @@ def read_trials(path: Path, keys: Sequence[str] | np.ndarray | None = None) -> T
         raise ValueError(f"{path} has {many}:\n{listed(found.faults)}")
     for note in found.notes:
         warnings.warn(note, stacklevel=2)
-    label, first, second = found.rows.T
-    return Trials(label, first, second, [str(key) for key in keys])
+    labels, first, second = found.rows.T
+    return Trials(labels, first, second, [str(key) for key in keys])
 
 
 def write_trials(path: Path, trials: Trials, keys: Sequence[str] | np.ndarray) -> None:
     """Write trials in VoxCeleb's format with the keys of their corpus as file names."""
-    trials.write(path, keys)
+    keys = np.asarray(keys)
+    rows = zip(trials.labels, keys[trials.first], keys[trials.second], strict=True)
+    with files.whole(Path(path)) as partial:
+        partial.write_text("".join(f"{x} {a} {b}\n" for x, a, b in rows), encoding="utf-8")
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -95,31 +91,39 @@ def parse_trials(
 ) -> Parsed:
     """The sound lines of a trial list, positions in `keys`, and the faults of the others.
 
-    Args:
-        speakers: of the keys, which the labels must not contradict.
+    Labels must not contradict the `speakers` of the keys.
     """
     position = {file_name(str(key)): i for i, key in enumerate(keys)}
-    name, rows, numbers, faults = Path(path).name, [], [], []
+    name, rows, numbers, faults, repeated = Path(path).name, [], [], [], 0
+    seen: dict[frozenset, tuple[str, int]] = {}  # label and line of each pair
     try:
         for number, parts in _lines(path):
             where = f"{name}, line {number}"
             if len(parts) == 1:
                 faults.append(f"{where}: '{parts[0]}' is not '{FORM}'{_seen(parts[0])}")
                 continue
-            unknown = [key for key in parts[1:] if key not in position]
+            same, first, second = parts
+            unknown = [key for key in (first, second) if key not in position]
             faults += [f"{where}: '{key}' is not in the corpus" for key in unknown]
-            if parts[1] == parts[2]:
-                faults.append(f"{where}: '{parts[1]}' twice, a trial is of two files")
+            if first == second:
+                faults.append(f"{where}: '{first}' twice, a trial is of two files")
             elif not unknown:
-                rows.append((int(parts[0]), position[parts[1]], position[parts[2]]))
+                rows.append((int(same), position[first], position[second]))
                 numbers.append(number)
+                before, line = seen.setdefault(frozenset(rows[-1][1:]), (same, number))
+                repeated += line != number and before == same
+                if before != same:
+                    pair = f"'{first}' and '{second}'"
+                    faults.append(
+                        f"{where}: {pair} have label {same} here and {before} in line {line}"
+                    )
     except ValueError as error:  # of the encoding
-        return Parsed(np.empty((0, 3), np.int64), [str(error)])
+        faults = [str(error)]
     if not rows and not faults:
         faults.append(f"{name} holds no trial; expected lines '{FORM}'")
-    found = Parsed(np.asarray(rows, np.int64).reshape(-1, 3), faults)
-    _judge(found, name, np.asarray(numbers, np.int64), [str(key) for key in keys], speakers)
-    return found
+    faults += _against(speakers, rows, numbers, name) if speakers is not None else []
+    note = f"{name}: {counted(repeated, 'trial')} repeated, counted each time"
+    return Parsed(np.array(rows, np.int64).reshape(-1, 3), faults, [note] * bool(repeated))
 
 
 def _seen(line: str) -> str:
@@ -138,40 +142,22 @@ def _seen(line: str) -> str:
     return f", it has {counted(len(parts), 'column')}{blanks}"
 
 
-def _judge(
-    found: Parsed, name: str, numbers: np.ndarray, keys: list[str], speakers: Sequence[str] | None
-) -> None:
-    """Add what sound lines say against each other, and against the speakers of the corpus."""
-    rows = found.rows
-    if not len(rows):
-        return
-    pairs = np.sort(rows[:, 1:], 1) @ np.array([len(keys), 1])
-    _, first, which = np.unique(pairs, return_index=True, return_inverse=True)
-    odd = rows[:, 0] != rows[first[which], 0]
-    for row in np.flatnonzero(odd):
-        a, b = (keys[i] for i in rows[row, 1:])
-        found.faults.append(
-            f"{name}, line {numbers[row]}: '{a}' and '{b}' have label {rows[row, 0]} here and "
-            f"{1 - rows[row, 0]} in line {numbers[first[which[row]]]}"
-        )
-    if (repeated := len(rows) - len(first) - int(odd.sum())) > 0:
-        found.notes.append(f"{name}: {counted(repeated, 'trial')} repeated, counted each time")
-    if speakers is None:
-        return
-    ids = np.unique([label(speaker) for speaker in speakers], return_inverse=True)[1]
-    wrong = np.flatnonzero((ids[rows[:, 1]] == ids[rows[:, 2]]) != rows[:, 0])
+def _against(
+    speakers: Sequence[str], rows: list[tuple], numbers: list[int], name: str
+) -> list[str]:
+    """Where labels contradict the speakers of the corpus."""
+    names = [label(speaker) for speaker in speakers]
+    wrong = [i for i, (same, a, b) in enumerate(rows) if (names[a] == names[b]) != same]
     if len(wrong) > len(rows) / 2:
-        found.faults.append(
+        return [
             f"{name}: {len(wrong):,} of {len(rows):,} labels contradict the speakers of the "
             "corpus; are they reversed? 1 stands for the same speaker"
-        )
-        return
-    for row in wrong:
-        a, b = (speakers[i] for i in rows[row, 1:])
-        found.faults.append(
-            f"{name}, line {numbers[row]}: label {rows[row, 0]}, but the files are of speakers "
-            f"'{a}' and '{b}'"
-        )
+        ]
+    return [
+        f"{name}, line {numbers[i]}: label {rows[i][0]}, but the files are of speakers "
+        f"'{speakers[rows[i][1]]}' and '{speakers[rows[i][2]]}'"
+        for i in wrong
+    ]
 
 
 def make_trials(
@@ -190,58 +176,47 @@ def make_trials(
         ValueError: no speaker has two recordings, or there is only one, so that one kind of trial
             is missing.
     """
-    speakers, recordings = np.asarray(speakers), np.asarray(recordings)
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(speakers == speaker) for speaker in np.unique(speakers)]
-    first, second = _target_pairs(members, recordings) if members else ((), ())
+    first, second = _target_pairs(members, recordings)
     if len(first) == 0:
-        raise ValueError("no speaker has two recordings: no target trial can cross recordings")
+        raise ValueError(
+            "no speaker has two recordings, no target trial can cross recordings; blocks=4 with "
+            "sessions='simulated' makes recordings of a folder"
+        )
     if len(members) == 1:
-        raise ValueError("all utterances are of one speaker: there is no non-target trial")
+        raise ValueError(
+            "all utterances are of one speaker, there is no non-target trial; hold out more of "
+            "the speakers"
+        )
     shuffled = rng.permutation(len(first))
     order = shuffled[np.argsort(speakers[first[shuffled]], kind="stable")]
     grouped = speakers[first[order]]
     rank = np.arange(len(order)) - np.searchsorted(grouped, grouped)  # within the speaker
     chosen = np.sort(order[rank < targets_per_speaker])
-    others = _pairs(len(speakers)) - sum(_pairs(len(group)) for group in members)
-    ranks = np.sort(rng.choice(others, min(len(chosen), others), replace=False))
-    a, b = _nontarget_pairs(members, ranks)
-    label = np.repeat([1, 0], [len(chosen), len(ranks)]).astype(np.int64)
+    a, b = _nontarget_pairs(speakers, members, len(chosen), rng)
+    label = np.repeat([1, 0], [len(chosen), len(a)])
     return Trials(label, np.append(first[chosen], a), np.append(second[chosen], b))
 
 
-def _pairs(n: int) -> int:
-    return n * (n - 1) // 2
-
-
-def _target_pairs(members: list[np.ndarray], recordings: np.ndarray) -> tuple:
+def _target_pairs(members: list[np.ndarray], recordings: np.ndarray) -> np.ndarray:
     """All pairs a < b of one speaker's utterances from two recordings, sorted by a, then b."""
-    pairs = []
-    for group in members:
-        i, j = np.triu_indices(len(group), 1)
-        a, b = group[i], group[j]
-        across = recordings[a] != recordings[b]
-        pairs.append(np.stack([a[across], b[across]]))
-    a, b = np.concatenate(pairs, axis=1)
+    pairs = np.hstack([rows[np.stack(np.triu_indices(len(rows), 1))] for rows in members])
+    a, b = pairs[:, recordings[pairs[0]] != recordings[pairs[1]]]
     order = np.lexsort((b, a))
-    return a[order], b[order]
+    return np.stack([a[order], b[order]])
 
 
-def _nontarget_pairs(members: list[np.ndarray], ranks: np.ndarray) -> tuple:
-    """The pairs a < b of two speakers that have these ranks when sorted by a, then b."""
-    n = sum(map(len, members))
-    group = np.empty(n, np.int64)  # speaker of each utterance
-    place = np.empty(n, np.int64)  # and its place among that speaker's utterances
-    for g, rows in enumerate(members):
-        group[rows], place[rows] = g, np.arange(len(rows))
-    same_later = np.array([len(rows) for rows in members])[group] - 1 - place
-    count = n - 1 - np.arange(n) - same_later  # pairs that begin with each utterance
+def _nontarget_pairs(
+    speakers: np.ndarray, members: list[np.ndarray], most: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Some pairs a < b of two speakers, drawn by their ranks when all are sorted by a, then b."""
+    count = np.arange(len(speakers))[::-1].copy()  # of the pairs that begin with each utterance
+    for rows in members:
+        count[rows] -= np.arange(len(rows))[::-1]
     until = np.cumsum(count)
+    ranks = np.sort(rng.choice(until[-1], min(most, until[-1]), replace=False))
     a = np.searchsorted(until, ranks, side="right")
-    step = ranks - (until - count)[a]  # other speakers' utterances between a and b
-    b = a + 1 + step
-    for row, (i, k) in enumerate(zip(a, step, strict=True)):
-        later = members[group[i]][place[i] + 1 :]
-        passed = later - i - 1 - np.arange(len(later))  # others before each of the same speaker
-        b[row] += np.searchsorted(passed, k, side="right")
-    return a, b
+    steps = ranks - (until - count)[a]
+    b = [i + np.flatnonzero(speakers[i:] != speakers[i])[k] for i, k in zip(a, steps, strict=True)]
+    return a, np.array(b)

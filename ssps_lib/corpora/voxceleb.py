@@ -12,8 +12,7 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from ssps_lib.corpora.splits import held_out
-from ssps_lib.corpora.table import Entry, Table, duplicates, in_order
+from ssps_lib.corpora.table import Entry, Table, duplicates, held_out, in_order
 from ssps_lib.corpora.walker import walk
 
 COUNTS = {  # utterances, speakers, recordings, as published

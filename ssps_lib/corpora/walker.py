@@ -78,13 +78,8 @@ def first_of_formats(files: list[str]) -> tuple[list[str], list[str]]:
     >>> first_of_formats(["a/1.flac", "a/1.wav", "a/2.mp3"])
     (['a/1.wav', 'a/2.mp3'], ['a/1.flac'])
     """
-    chosen: dict[str, str] = {}
-    for file in files:
-        stem = os.path.splitext(file)[0]
-        chosen[stem] = min(file, chosen.get(stem, file), key=_rank)
-    kept = set(chosen.values())
-    return [file for file in files if file in kept], [file for file in files if file not in kept]
-
-
-def _rank(file: str) -> int:
-    return EXTENSIONS.index(os.path.splitext(file)[1].lower())
+    first: dict[str, str] = {}
+    for file in sorted(files, key=lambda file: EXTENSIONS.index(Path(file).suffix.lower())):
+        first.setdefault(os.path.splitext(file)[0], file)
+    kept = set(first.values())
+    return sorted(kept), [file for file in files if file not in kept]

@@ -10,14 +10,8 @@ from ssps_lib.cli import main
 sys.path.append(str(Path(__file__).parents[1] / "corpora"))  # the sound files of those tests
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("SSPS_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
 @pytest.fixture
-def command(capsys):
+def command(capsys, home):
     """Run one command; returns its status, output and error output."""
 
     def run(*arguments):

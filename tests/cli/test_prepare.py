@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from sounds import make_tree, write
+from sounds import make_tree, make_voxceleb, write
 
 from ssps_lib import encoders, scorer
 from ssps_lib.augmentation import read_bank
@@ -14,23 +14,7 @@ from ssps_lib.noises import GENERATED
 
 @pytest.fixture
 def voxceleb(tmp_path):
-    """Two speakers of each part of VoxCeleb, more where speakers are held out, and O, E, H."""
-    root = tmp_path / "voxceleb"
-    parts = {"vox2/dev": (12, 3), "vox2/test": (9300, 3), "vox1/dev": (10001, 2)}
-    for part, (first, speakers) in (parts | {"vox1/test": (10270, 2)}).items():
-        for s in range(speakers):
-            for video in ("aaaaaaaaaaa", "bbbbbbbbbbb"):
-                for u in (1, 2):
-                    write(root, f"{part}/wav/id{first + s:05d}/{video}/{u:05d}")
-    test = [f"id10270/{video}/00001.wav" for video in ("aaaaaaaaaaa", "bbbbbbbbbbb")]
-    trials = f"1 {test[0]} {test[1]}\n0 {test[0]} id10271/aaaaaaaaaaa/00002.wav\n"
-    (root / "veri_test2.txt").write_text(trials)
-    further = "1 id10001/aaaaaaaaaaa/00001.wav id10001/bbbbbbbbbbb/00002.wav\n"
-    (root / "list_test_all2.txt").write_text(trials + further)
-    (root / "list_test_hard2.txt").write_text(
-        further + f"0 {test[1]} id10002/bbbbbbbbbbb/00001.wav"
-    )
-    return root
+    return make_voxceleb(tmp_path / "voxceleb")
 
 
 @pytest.fixture
@@ -81,7 +65,7 @@ def test_voxceleb_is_packed_listed_and_scored(command, voxceleb, noises, home, t
     hard = open_corpus("voxceleb", trials="H")
     again = read_trials(written, hard.test.keys)
     assert (again.first == hard.test_trials.first).all()
-    assert written.read_text() == (voxceleb / "list_test_hard2.txt").read_text() + "\n"
+    assert written.read_text() == (voxceleb / "list_test_hard2.txt").read_text()
 
     torch.manual_seed(0)
     encoder = encoders.ECAPATDNN(channels=16, dim=16, attention=8, se=8).eval()
@@ -136,6 +120,6 @@ def test_errors_of_commands(command, voxceleb, tmp_path):
     assert status == 2 and "has no trial list 'X', only O, E, H" in err
     status, _, err = command("score", "voxceleb", tmp_path / "no.safetensors")
     assert status == 2 and "no.safetensors" in err
-    (tmp_path / "home/corpora/voxceleb/shards/00000.int16").write_bytes(b"")
+    (tmp_path / "home/corpora/voxceleb/audio.int16").write_bytes(b"")
     status, _, err = command("check", "voxceleb")
     assert status == 2 and "0 bytes" in err

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from sounds import RATE, hertz, make_tree, pitch, tone
 
-from ssps_lib.corpora import audio
+from ssps_lib.corpora import decoders
 from ssps_lib.corpora.audio import decode, peek, read_audio
 from ssps_lib.corpora.checking import check
 from ssps_lib.corpora.folder import open_folder
 from ssps_lib.files import RefusedError
+
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def write_m4a(path, seconds=1.0, rate=RATE, channels=1):
@@ -32,10 +34,10 @@ def write_m4a(path, seconds=1.0, rate=RATE, channels=1):
 @pytest.mark.parametrize(("rate", "channels"), [(RATE, 1), (44_100, 2)])
 def test_m4a_by_pyav(tmp_path, rate, channels):
     path = write_m4a(tmp_path / "00001.m4a", rate=rate, channels=channels)
-    found = decode(path)
-    assert (found.rate, found.channels) == (rate, channels)
-    assert len(found.samples) == pytest.approx(RATE, abs=2200)  # AAC fills up whole blocks
-    middle = found.samples[3000:13_000]
+    samples, *found = decode(path)
+    assert found == [rate, channels]
+    assert len(samples) == pytest.approx(RATE, abs=2200)  # AAC fills up whole blocks
+    middle = samples[3000:13_000]
     assert pitch(middle) == pytest.approx(hertz("00001"), abs=3)
     assert np.sqrt(np.mean(middle**2)) == pytest.approx(0.3 / np.sqrt(2), rel=0.1)
 
@@ -56,8 +58,7 @@ def test_damaged_m4a(tmp_path):
             look(path)
 
 
-def test_a_tree_of_m4a_opens(tmp_path, monkeypatch):
-    monkeypatch.setenv("SSPS_HOME", str(tmp_path / "home"))
+def test_a_tree_of_m4a_opens(tmp_path):
     for s in range(6):
         for r in range(2):
             write_m4a(tmp_path / "tree" / f"s{s}/r{r}/{s}{r}.m4a")
@@ -73,10 +74,10 @@ def test_a_tree_of_m4a_opens(tmp_path, monkeypatch):
 def test_m4a_by_ffmpeg(tmp_path, monkeypatch):
     path = write_m4a(tmp_path / "00001.m4a", rate=44_100, channels=2)
     by_pyav = read_audio(path)
-    monkeypatch.setattr(audio, "has_pyav", lambda: False)
-    found = decode(path)
-    assert (found.rate, found.channels) == (RATE, 1)
-    assert pitch(found.samples[3000:13_000]) == pytest.approx(pitch(by_pyav[3000:13_000]), abs=2)
+    monkeypatch.setattr(decoders, "has_pyav", lambda: False)
+    samples, *found = decode(path)
+    assert found == [RATE, 1]
+    assert pitch(samples[3000:13_000]) == pytest.approx(pitch(by_pyav[3000:13_000]), abs=2)
     path.write_bytes(b"this is not audio" * 100)
     with pytest.raises(ValueError, match="cannot be read: damaged, or not audio"):
         read_audio(path)
@@ -92,7 +93,7 @@ def program(tmp_path, monkeypatch):
         file.write_text(f"#!{sys.executable} -S\nimport struct, sys\n{code}\n")
         file.chmod(0o755)
         monkeypatch.setenv("PATH", str(file.parent))
-        monkeypatch.setattr(audio, "has_pyav", lambda: False)
+        monkeypatch.setattr(decoders, "has_pyav", lambda: False)
         path = tmp_path / "00001.m4a"
         path.write_bytes(b"\0\0\0 ftypM4A ")
         return path
@@ -108,9 +109,9 @@ def test_ffmpeg_is_asked_for_16_khz_mono(program):
         "out = struct.pack(f'<{rate}f', *[0.25, -0.25] * (rate // 2)) * channels\n"
         "sys.stdout.buffer.write(out)"
     )
-    found = decode(path)
-    assert (found.rate, found.channels, len(found.samples)) == (16_000, 1, 16_000)
-    assert (np.abs(found.samples) == 0.25).all()
+    samples, *found = decode(path)
+    assert (len(samples), *found) == (16_000, 16_000, 1)
+    assert (np.abs(samples) == 0.25).all()
 
 
 def test_what_ffmpeg_complains_of_is_passed_on(program):
@@ -120,8 +121,7 @@ def test_what_ffmpeg_complains_of_is_passed_on(program):
 
 
 def test_without_a_decoder_its_name_is_told(tmp_path, monkeypatch):
-    monkeypatch.setenv("SSPS_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(audio, "has_pyav", lambda: False)
+    monkeypatch.setattr(decoders, "has_pyav", lambda: False)
     monkeypatch.setattr(shutil, "which", lambda name: None)
     root = make_tree(tmp_path / "tree", speakers=6)
     (root / "s3/r0/u9.m4a").write_bytes(b"\0\0\0 ftypM4A ")

@@ -8,8 +8,8 @@ import soundfile
 from sounds import RATE
 from test_audio import write_m4a
 
-from ssps_lib.corpora import content_fault, read_audio, read_blocks
-from ssps_lib.corpora.audio import decode, peek
+from ssps_lib.corpora import audio, read_audio
+from ssps_lib.corpora.audio import peek
 
 SPEECH = 0.1 * np.random.default_rng(0).standard_normal(3 * RATE)
 
@@ -163,7 +163,6 @@ SOUND = {
 
 @pytest.mark.parametrize("case", SOUND)
 def test_odd_speech_is_read(case, tmp_path):
-    assert content_fault(SOUND[case]) is None
     (tmp_path / "u.wav").write_bytes(sound(subtype="FLOAT", samples=SOUND[case]))
     assert len(read_audio(tmp_path / "u.wav")) == len(SOUND[case])
 
@@ -173,14 +172,11 @@ def test_noises_and_rooms_need_not_be_speech(tmp_path):
     assert len(read_audio(tmp_path / "room.wav", shortest=0.01, speech=False)) == 4000
 
 
-@pytest.mark.parametrize("rate", [RATE, 8_000, 44_100, 48_000, 22_050])
-def test_a_long_file_in_pieces_is_the_whole_file(rate, tmp_path):
-    """Each piece is resampled with its neighbours, so that no seam is heard."""
+@pytest.mark.parametrize("rate", [8_000, 44_100, 48_000, 22_050])
+def test_a_long_file_is_resampled_in_pieces_without_a_seam(rate, tmp_path, monkeypatch):
     long = 0.1 * np.random.default_rng(1).standard_normal(7 * rate + 123)
     (tmp_path / "u.wav").write_bytes(sound(samples=long, rate=rate))
-    whole = decode(tmp_path / "u.wav")
-    pieces = list(read_blocks(tmp_path / "u.wav", seconds=2))
-    assert len(pieces) > 2 and max(map(len, pieces)) < 4 * RATE
-    joined = np.concatenate(pieces)
-    assert len(joined) == len(whole.samples) and np.abs(joined - whole.samples).max() < 1e-5
-    assert whole.rate == rate
+    whole = read_audio(tmp_path / "u.wav")
+    monkeypatch.setattr(audio, "PIECE", 2)
+    pieces = read_audio(tmp_path / "u.wav")
+    assert len(pieces) == len(whole) and np.abs(pieces - whole).max() < 1e-5

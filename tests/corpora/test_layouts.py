@@ -6,6 +6,8 @@ from sounds import make_tree, write
 from ssps_lib.corpora import check, open_corpus, walk
 from ssps_lib.corpora.layouts import layout_of, read_splits, read_table
 
+pytestmark = pytest.mark.usefixtures("home")
+
 VIDEO = "5ssVY9a5X-M"
 
 
@@ -37,8 +39,7 @@ def test_the_layout_is_told_by_more_than_one_name(case, tmp_path):
     assert layout_of(touch(tmp_path, file)) == layout
 
 
-def test_a_wrong_guess_can_be_overruled_and_says_so(tmp_path, monkeypatch):
-    monkeypatch.setenv("SSPS_HOME", str(tmp_path / "home"))
+def test_a_wrong_guess_can_be_overruled_and_says_so(tmp_path):
     root = tmp_path / "cn"
     for s in range(8):
         for video in ("interview-a", "interview-b"):

@@ -6,13 +6,9 @@ from sounds import write
 from ssps_lib.corpora import open_corpus
 from ssps_lib.corpora.layouts import layout_of, librispeech_in, read_splits
 
+pytestmark = pytest.mark.usefixtures("home")
+
 SUBSETS = {"train-clean-100": range(100, 106), "dev-other": (200, 201), "test-clean": (300, 301)}
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("SSPS_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
 
 
 def make(root, *subsets):

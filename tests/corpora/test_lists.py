@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from sounds import make_tree
 
-from ssps_lib.corpora import check, identity, open_corpus, read_trials
+from ssps_lib.corpora import check, open_corpus, read_trials
 from ssps_lib.corpora.layouts import read_table
+
+pytestmark = pytest.mark.usefixtures("home")
 
 ROWS = ["file,speaker,recording"]
 SPEAKERS = ("Renée", "Renèe", "José", "Josè", *"abcd")
@@ -188,43 +190,13 @@ def test_a_name_that_is_no_utf8_is_one_fault_and_the_report_goes_on(tmp_path):
     str(report).encode()
 
 
-# -- identity -----------------------------------------------------------------------------------
+# -- fingerprints -------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("SSPS_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-def test_identity_is_the_content_and_not_the_place(tmp_path, home):
-    one, same, other = (make_tree(tmp_path / x / "wav", speakers=6) for x in "abc")
-    assert identity("simulated") == identity("simulated", "made") == ""
-    assert identity(one) == identity(str(same)) == identity(other) != ""
-    assert identity(one, "made") == identity(one)
-    file = other / "s2/r1/u0.wav"
-    content = bytearray(file.read_bytes())
-    content[1000] ^= 1  # neither name nor length tells
-    file.write_bytes(content)
-    assert identity(other) != identity(one)
-    (same / "train.csv").write_text("file,speaker,recording\ns0/r0/u0.wav,a,b\n")
-    assert identity(same) != identity(one)
-    with pytest.raises(ValueError, match="is not here"):
-        identity(tmp_path / "nowhere")
-
-
-def test_identity_knows_noises(tmp_path, home):
-    root = make_tree(tmp_path / "wav", speakers=6)
-    found = [
-        identity(root, x) for x in (None, make_tree(tmp_path / "musan", 2), root / "s0/r0/u0.wav")
-    ]
-    assert len(set(found)) == 3
-    assert identity("simulated", tmp_path / "musan") not in ("", *found)
-
-
-def test_fingerprints_see_the_audio(tmp_path, home):
-    root = make_tree(tmp_path / "tree", speakers=6)
+def test_fingerprints_are_the_audio_and_not_the_place(tmp_path):
+    root, other = (make_tree(tmp_path / place / "tree", speakers=6) for place in "ab")
     before = open_corpus(root).train
+    assert open_corpus(other).train.fingerprint == before.fingerprint
     file = root / before.keys[0]
     content = bytearray(file.read_bytes())
     content[1000] ^= 4
@@ -232,6 +204,6 @@ def test_fingerprints_see_the_audio(tmp_path, home):
     after = open_corpus(root).train
     assert list(after.keys) == list(before.keys) and list(after.lengths) == list(before.lengths)
     assert after.fingerprint != before.fingerprint
-    copied = after.subset(np.arange(len(after)))
+    copied = after.part(0, len(after), "copy")
     copied.checksums = None  # from the samples, where no checksum was stored
     assert copied.fingerprint == after.fingerprint

@@ -100,8 +100,6 @@ def test_what_is_absent_is_generated(musan, rirs, corpus):
     assert len(sounds.responses) == 5 and len(sounds.noises) == 9
     again = folder_bank([musan], corpus, seconds=1.0)
     assert (sounds.responses == again.responses).all()
-    other = folder_bank([musan], corpus, seconds=1.0, seed=1)
-    assert (sounds.responses != other.responses).any()
 
 
 def test_a_bank_of_folders_survives_its_file(musan, rirs, corpus, tmp_path):

@@ -1,6 +1,7 @@
 """Packing: the same bytes however it is done, after a kill and after a full disk."""
 
 import errno
+import itertools
 import os
 import signal
 import subprocess
@@ -12,17 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
-from hypothesis import strategies as st
 from sounds import make_tree
 
 from ssps_lib.corpora import open_packed, packer, read_packed
-from ssps_lib.corpora.corpus import Shards
 from ssps_lib.corpora.layouts import read_splits
 from ssps_lib.corpora.packed import verify
 from ssps_lib.corpora.packer import in_order, pack_table
 
-FILES, SHARD = 24, 7  # in shards of 7, 7, 7 and 3
+FILES = 24
 
 KILLED = """
 import os, signal, sys
@@ -33,18 +31,13 @@ from ssps_lib.corpora.layouts import read_splits
 def killed(path):
     read.append(path)
     if len(read) == 17:
-        os.kill(os.getpid(), signal.SIGKILL)  # while the third shard is written
+        os.kill(os.getpid(), signal.SIGKILL)  # when sixteen are packed
     return whole(path)
 
-packer.SHARD, whole, read = 7, packer.decode, []
+whole, read = packer.decode, []
 packer.decode = killed
-packer.pack_table(read_splits(Path(sys.argv[1])), Path(sys.argv[2]), "tree", "plan", workers=1)
+packer.pack_table(read_splits(Path(sys.argv[1])), Path(sys.argv[2]), "plan", workers=1)
 """
-
-
-@pytest.fixture(autouse=True)
-def small_shards(monkeypatch):
-    monkeypatch.setattr(packer, "SHARD", SHARD)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +47,7 @@ def tree(tmp_path_factory):
 
 
 def pack_tree(root, folder, plan="plan", **options):
-    pack_table(read_splits(Path(root)), folder, "tree", plan, **({"workers": 1} | options))
+    pack_table(read_splits(Path(root)), folder, plan, **({"workers": 1} | options))
 
 
 def contents(folder):
@@ -68,10 +61,8 @@ def contents(folder):
 @pytest.fixture(scope="module")
 def expected(tree, tmp_path_factory):
     """What one uninterrupted process writes."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packer, "SHARD", SHARD)
-        folder = tmp_path_factory.mktemp("once") / "packed"
-        pack_tree(tree, folder)
+    folder = tmp_path_factory.mktemp("once") / "packed"
+    pack_tree(tree, folder)
     return contents(folder)
 
 
@@ -79,8 +70,9 @@ def partial_of(folder):
     return folder.with_name(f"{folder.name}.partial")
 
 
-def finished(folder):
-    return sorted(file.name for file in (partial_of(folder) / "shards").glob("*.json"))
+def noted(folder):
+    """How many files are packed."""
+    return len((partial_of(folder) / "notes.jsonl").read_text().splitlines())
 
 
 @pytest.fixture
@@ -99,11 +91,10 @@ def read_files(monkeypatch):
 # -- what is written ----------------------------------------------------------------------------
 
 
-def test_shards_hold_the_files_and_their_labels(tree, tmp_path):
+def test_a_pack_holds_the_files_and_their_labels(tree, tmp_path):
     pack_tree(tree, tmp_path / "packed")
     packed = read_packed(tmp_path / "packed")
-    names = sorted(p.name for p in (tmp_path / "packed" / "shards").glob("*.int16"))
-    assert names == [f"{k:05d}.int16" for k in range(4)] and len(packed) == FILES
+    assert len(packed) == FILES
     for i in np.random.default_rng(0).permutation(FILES):
         sound = soundfile.read(tree / packed.keys[i], dtype="int16")[0]
         assert np.array_equal(packed.audio(i), sound)
@@ -119,18 +110,6 @@ def test_several_threads_write_what_one_writes(tree, tmp_path, expected):
     assert contents(tmp_path / "packed") == expected
 
 
-@given(
-    lengths=st.lists(st.integers(0, 6), min_size=1, max_size=6),
-    edges=st.tuples(st.integers(0, 40), st.integers(0, 40)),
-)
-def test_shards_read_as_their_concatenation(lengths, edges):
-    whole = np.arange(sum(lengths))
-    shards = Shards(np.split(whole, np.cumsum(lengths)[:-1]))
-    begin, end = sorted(edges)
-    assert len(shards) == len(whole)
-    assert np.asarray(shards[begin:end]).tolist() == whole[begin:end].tolist()
-
-
 # -- interruptions ------------------------------------------------------------------------------
 
 
@@ -138,49 +117,47 @@ def test_a_killed_pack_goes_on_where_it_was(tree, tmp_path, expected, read_files
     folder = tmp_path / "packed"
     done = subprocess.run([sys.executable, "-c", KILLED, str(tree), str(folder)])
     assert done.returncode == -signal.SIGKILL
-    assert not folder.exists() and finished(folder) == ["00000.json", "00001.json"]
+    assert not folder.exists() and noted(folder) == 16
     pack_tree(tree, folder)
-    assert len(read_files) == FILES - 2 * SHARD
-    assert contents(folder) == expected  # also: nothing is left of the torn shard
+    assert len(read_files) == FILES - 16 and contents(folder) == expected
 
 
-def test_a_full_disk_keeps_the_finished_shards(tree, tmp_path, expected, monkeypatch, read_files):
-    folder, whole = tmp_path / "packed", packer.write_samples
+def test_a_full_disk_keeps_what_was_packed(tree, tmp_path, expected, monkeypatch, read_files):
+    folder, whole = tmp_path / "packed", packer.in_order
 
-    def write_samples(path, utterances):
-        if "00002" not in path.name:
-            return whole(path, utterances)
-        path.write_bytes(b"the first part of it")
+    def in_order(*arguments):
+        yield from itertools.islice(whole(*arguments), 14)
+        with open(partial_of(folder) / "audio.int16", "ab") as file:
+            file.write(b"the first part of it")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(packer, "write_samples", write_samples)
+    monkeypatch.setattr(packer, "in_order", in_order)
     with pytest.raises(OSError) as caught:
         pack_tree(tree, folder)
     assert caught.value.errno == errno.ENOSPC
     message = str(caught.value)
     assert "the disk is full" in message and "GB are free" in message
-    assert f"2 of 4 shards are finished and kept in '{partial_of(folder)}'" in message
-    names = sorted(file.name for file in (partial_of(folder) / "shards").iterdir())
-    assert names == ["00000.int16", "00000.json", "00001.int16", "00001.json"]
-    assert not folder.exists()
+    assert f"14 files are packed and kept in '{partial_of(folder)}'" in message
+    assert noted(folder) == 14 and not folder.exists()
 
     read_files.clear()
-    monkeypatch.setattr(packer, "write_samples", whole)
+    monkeypatch.setattr(packer, "in_order", whole)
     pack_tree(tree, folder)
-    assert len(read_files) == FILES - 2 * SHARD
+    assert len(read_files) == FILES - 14
     assert contents(folder) == expected
 
 
-def test_a_damaged_shard_is_written_again(tree, tmp_path, expected, monkeypatch, read_files):
+@pytest.mark.parametrize("whole", [0, 7, 23])
+def test_what_was_torn_is_written_again(tree, tmp_path, expected, monkeypatch, whole):
+    """The samples behind so many files, and the last line of the notes."""
     folder = tmp_path / "packed"
-    monkeypatch.setattr(packer, "_write_index", lambda *_: 1 / 0)  # an error after all shards
+    monkeypatch.setattr(packer, "_finish", lambda *_: 1 / 0)  # an error after all files
     with pytest.raises(ZeroDivisionError):
         pack_tree(tree, folder)
     monkeypatch.undo()
-    monkeypatch.setattr(packer, "SHARD", SHARD)
-    shard = partial_of(folder) / "shards" / "00001.int16"
-    shard.write_bytes(shard.read_bytes()[:-2])
-    (partial_of(folder) / "shards" / "00003.json").write_text('{"kept": [0')
+    os.truncate(partial_of(folder) / "audio.int16", 2 * 9600 * whole + 2)
+    with open(partial_of(folder) / "notes.jsonl", "r+") as notes:
+        notes.truncate(notes.seek(0, os.SEEK_END) - 5)
     pack_tree(tree, folder)
     assert contents(folder) == expected
 
@@ -194,23 +171,22 @@ def test_a_full_disk_at_the_start_or_the_end(tree, tmp_path, expected, monkeypat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(packer, "write_index", write_index)
-    with pytest.raises(OSError, match=r"the disk is full: .*; 4 of 4 shards are finished"):
+    with pytest.raises(OSError, match=r"the disk is full: .*; 24 files are packed"):
         pack_tree(tree, folder)
     monkeypatch.undo()
-    monkeypatch.setattr(packer, "SHARD", SHARD)
     pack_tree(tree, folder)
     assert contents(folder) == expected
 
 
 def test_two_that_pack_one_folder_pack_it_once(tree, tmp_path, expected, monkeypatch, read_files):
-    folder, begun, whole = tmp_path / "packed", threading.Event(), packer.write_samples
+    folder, begun, whole = tmp_path / "packed", threading.Event(), packer.in_order
 
-    def write_samples(path, utterances):
+    def in_order(*arguments):
         begun.set()
         time.sleep(0.2)  # in which the other comes
-        return whole(path, utterances)
+        return whole(*arguments)
 
-    monkeypatch.setattr(packer, "write_samples", write_samples)
+    monkeypatch.setattr(packer, "in_order", in_order)
     first = threading.Thread(target=pack_tree, args=(tree, folder))
     first.start()
     assert begun.wait(900)
@@ -261,13 +237,13 @@ def test_a_partial_folder_of_other_settings_is_refused(tree, tmp_path):
     (partial_of(folder) / "plan.txt").write_text("another plan")
     with pytest.raises(ValueError, match="was begun from other files or settings: delete it"):
         pack_tree(tree, folder)
-    assert [file.name for file in partial_of(folder).iterdir()] == ["plan.txt"]
+    assert (partial_of(folder) / "plan.txt").read_text() == "another plan"
 
 
 # -- reports ------------------------------------------------------------------------------------
 
 
-def test_skipped_files_are_listed_with_their_reasons(tree, tmp_path):
+def test_nothing_moves_where_files_are_left_out(tmp_path):
     root = make_tree(tmp_path / "tree", speakers=6)
     (root / "s1/r0/u1.wav").write_bytes(b"")
     (root / "s4/r1/u0.wav").write_bytes(b"no sound" * 99)
@@ -277,35 +253,21 @@ def test_skipped_files_are_listed_with_their_reasons(tree, tmp_path):
     assert not partial_of(tmp_path / "packed").exists()
     with pytest.warns(UserWarning, match="3 faulty files"):
         pack_tree(root, tmp_path / "packed", skip_faulty=True)
-    lines = (tmp_path / "packed" / "skipped.txt").read_text().splitlines()
-    assert sorted(line.split(":")[0] for line in lines) == [
-        "s1/r0/u1.wav", "s4/r1/u0.wav", "stray.wav",
-    ]  # fmt: skip
-    assert "s1/r0/u1.wav: is empty (0 bytes)" in lines
     kept = read_packed(tmp_path / "packed")
     assert len(kept) == FILES - 2 and "s1/r0/u1.wav" not in kept.keys
-    for i, key in enumerate(kept.keys):  # nothing has moved
+    for i, key in enumerate(kept.keys):
         assert np.array_equal(kept.audio(i), soundfile.read(root / key, dtype="int16")[0])
 
 
-def test_checksums_find_a_changed_byte_and_a_missing_shard(tree, tmp_path):
+def test_checksums_find_a_changed_byte_and_a_missing_file(tree, tmp_path):
     folder = tmp_path / "packed"
     pack_tree(tree, folder)
     assert list(verify(folder)) == []
-    shard = folder / "shards" / "00002.int16"
-    content = bytearray(shard.read_bytes())
-    content[1000] ^= 1
-    shard.write_bytes(content)
+    content = bytearray((folder / "audio.int16").read_bytes())
+    content[2 * 9600 * 14 + 1000] ^= 1
+    (folder / "audio.int16").write_bytes(content)
     (fault,) = verify(folder)
-    assert fault.startswith(f"{read_packed(folder).keys[2 * SHARD]}: differs from what was written")
-    shard.unlink()
-    with pytest.raises(ValueError, match="a file was truncated or lost"):
+    assert fault.startswith(f"{read_packed(folder).keys[14]}: differs from what was written")
+    (folder / "audio.int16").unlink()
+    with pytest.raises(ValueError, match=r"is damaged .*audio.int16.*pack the corpus again"):
         list(verify(folder))
-
-
-def test_a_truncated_shard_is_refused_when_the_corpus_opens(tree, tmp_path):
-    pack_tree(tree, tmp_path / "packed")
-    shard = tmp_path / "packed" / "shards" / "00003.int16"
-    shard.write_bytes(shard.read_bytes()[:-2])
-    with pytest.raises(ValueError, match=r"have \d+ bytes, \d+ were expected"):
-        read_packed(tmp_path / "packed")

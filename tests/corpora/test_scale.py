@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from ssps_lib.corpora.packed import write_index
-from ssps_lib.corpora.packer import SHARD
 
 PER_SPEAKER, PER_VIDEO, SAMPLES = 180, 8, 125_000
 
@@ -40,19 +39,16 @@ print(json.dumps({
 
 
 def write_table(folder: Path, utterances: int) -> None:
-    """A packed folder in VoxCeleb's proportions whose samples are holes in files."""
+    """A packed folder in VoxCeleb's proportions whose samples are a hole in a file."""
     number = np.arange(utterances)
     speakers, recordings = number // PER_SPEAKER, number // PER_VIDEO
     keys = [
         f"id{s:05d}/video{r:06d}/{u:05d}.m4a"
         for s, r, u in zip(speakers, recordings, number, strict=True)
     ]
-    names = []
-    (folder / "shards").mkdir(parents=True)
-    for k, begin in enumerate(range(0, utterances, SHARD)):
-        names.append(f"{k:05d}.int16")
-        with open(folder / "shards" / names[-1], "wb") as file:
-            file.truncate(2 * SAMPLES * min(SHARD, utterances - begin))
+    folder.mkdir()
+    with open(folder / "audio.int16", "wb") as file:
+        file.truncate(2 * SAMPLES * utterances)
     held_out = 40 * PER_SPEAKER
     edges = [0, utterances - 2 * held_out, utterances - held_out, utterances, utterances]
     pairs = pairwise(edges)

@@ -89,10 +89,3 @@ def test_all_faults_of_a_list_come_with_their_lines(tmp_path):
     assert "has 2 faults" in message
     assert "line 3: '2 a/r1/1.wav b/r1/3.wav' is not '1|0 fileA fileB'" in message
     assert "line 4: 'c/r1/9.wav' is not in the corpus" in message
-
-
-def test_a_list_without_trials_is_refused(tmp_path):
-    file = tmp_path / "list.txt"
-    file.write_text("\n")
-    with pytest.raises(ValueError, match="holds no trial"):
-        read_trials(file, KEYS)

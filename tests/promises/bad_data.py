@@ -9,7 +9,6 @@ from bad_rows import Row
 
 from ssps_lib.corpora import (
     check,
-    identity,
     make_trials,
     open_corpus,
     open_folder,
@@ -167,9 +166,6 @@ CORPORA = {
     "a crop of an utterance beyond the last": Row(
         lambda at: crop(at, index=[1]), "from 1 to 1", "do they belong to another corpus"
     ),
-    "a corpus of no utterance": Row(
-        lambda at: read_packed(packed(at)).subset(np.array([], int)), "no utterance was", "least 1"
-    ),
     "unknown sessions": Row(
         lambda at: open_folder(at, sessions="real"), "sessions is 'real'", "expected one of as-is"
     ),
@@ -269,9 +265,9 @@ def without(file: Path) -> Path:
     return file
 
 
-def crop(at: Path, index=(0,), place=(0.0,), samples=9, out=None) -> np.ndarray:
-    """A crop of a corpus of one utterance."""
-    return read_packed(packed(at)).crops(np.array(index), np.array(place), samples, out)
+def crop(at: Path, index: list[int]) -> np.ndarray:
+    """Crops of a corpus of one utterance."""
+    return read_packed(packed(at)).crops(np.array(index), np.zeros(len(index)), 9)
 
 
 def packed(at: Path) -> Path:
@@ -321,7 +317,6 @@ COMMANDS = {
     "pack over something": Row(
         lambda at: pack(tree(at / "r"), at), "exists and is not a packed corpus", "another --out"
     ),
-    "identity of nothing": Row(lambda at: identity(at / "n"), "n' is not here", "cannot be told"),
 }
 
 ROWS = AUDIO | CORPORA | TRIALS | COMMANDS

@@ -202,8 +202,6 @@ def test_a_crop_never_leaves_its_utterance(lengths, samples, places):
     index = np.arange(len(places)) % len(lengths)
     crops = corpus.crops(index, np.array(places), samples)
     assert (crops == index[:, None]).all()
-    out = np.empty((len(places), samples), np.int16)
-    assert corpus.crops(index, np.array(places), samples, out) is out and (out == crops).all()
 
 
 @settings(max_examples=15, deadline=None)

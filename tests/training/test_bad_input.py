@@ -1,6 +1,5 @@
 """What cannot be trained: one sentence that says the value, what was expected and why."""
 
-import numpy as np
 import pytest
 import small_runs
 import torch
@@ -162,7 +161,7 @@ def test_a_corpus_that_changed_since_the_checkpoint_is_refused(tmp_path, monkeyp
     small_runs.trained(config.with_(epochs=1), tmp_path)
     parts_of(config, tmp_path)
     fewer = open_corpus("simulated", **config.corpus_options)
-    fewer.train = fewer.train.subset(np.arange(31), fewer.train.name)
+    fewer.train = fewer.train.part(0, 31, fewer.train.name)
     monkeypatch.setattr(build, "open_corpus", lambda *_, **__: fewer)
     with pytest.raises(ValueError, match="belongs to other utterances than the corpus 'simulated"):
         parts_of(config, tmp_path)
