@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ssps_book import grid, paper, records
+from ssps_book.averages import mean_interval
 from ssps_lib import recipes
-from ssps_lib.analysis import mean_interval
 from ssps_lib.training import Run, RunConfig
 from ssps_lib.training.record import BINS
 

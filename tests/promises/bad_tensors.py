@@ -44,39 +44,6 @@ ANALYSIS = {
     "more clusters than rows": row(
         lambda: analysis.nmi_ratio(Z, LABELS, LABELS, 4), "K=4", "<= 3, the number of rows"
     ),
-    "an observer of two corpora": row(
-        lambda: analysis.PositiveObserver(LABELS, LABELS[:2]), "3 speakers and 2 recordings", "both"
-    ),
-    "one utterance for each speaker": row(
-        lambda: analysis.intra_speaker_similarity(Z, LABELS),
-        "none of 3 speakers",
-        "there is no pair",
-    ),
-    "one recording for each speaker": row(
-        lambda: analysis.intra_speaker_similarity(Z, [0, 0, 1], [0, 0, 1]),
-        "no speaker has two recordings",
-        "cross recordings",
-    ),
-    "one speaker": row(
-        lambda: analysis.inter_speaker_similarity(Z, [0, 0, 0]),
-        "have one speaker",
-        "cross speakers",
-    ),
-    "a map of two points": row(lambda: analysis.tsne(Z[:2]), "got 2 embeddings", "at least 4"),
-    "one row to standardise": row(
-        lambda: analysis.standardise(Z[:1]), "1 embeddings have no deviation", "at least 2"
-    ),
-    "the mean of no run": row(lambda: analysis.mean_interval([]), "mean of 0 runs", "at least 1"),
-    "a curve that a run lacks": row(
-        lambda: analysis.mean_curve([{"epoch": LABELS}], "nmi"),
-        "'nmi' was observed by 0",
-        "all are",
-    ),
-    "curves of other lengths": row(
-        lambda: analysis.mean_curve([{"loss": [1.0]}, {"loss": [1.0, 2.0]}], "loss"),
-        "[1, 2] epochs",
-        "of one recipe?",
-    ),
 }
 
 
