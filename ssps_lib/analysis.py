@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ssps_lib.distributed import all_reduce_mean
 from ssps_lib.positives.kmeans import kmeans
+from ssps_lib.scorer import cosines
 
 Labels: TypeAlias = np.ndarray | Tensor
 
@@ -130,13 +131,6 @@ def _pairs(sizes: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.nda
     return start + a, start + number - a * (a - 1) // 2
 
 
-def _cosines(embeddings: Tensor, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    unit = F.normalize(embeddings.float(), dim=1)
-    rows = (torch.as_tensor(x).to(unit.device).split(8192) for x in (first, second))
-    parts = [torch.linalg.vecdot(unit[a], unit[b]) for a, b in zip(*rows, strict=True)]
-    return torch.cat(parts).cpu().numpy()
-
-
 def intra_speaker_similarity(
     embeddings: Tensor,
     speakers: Labels,
@@ -159,7 +153,7 @@ def intra_speaker_similarity(
         recordings = _integers(recordings)
         across = recordings[first] != recordings[second]
         first, second = first[across], second[across]
-    return _cosines(embeddings, first, second)
+    return cosines(embeddings, first, second)
 
 
 def inter_speaker_similarity(
@@ -169,7 +163,7 @@ def inter_speaker_similarity(
     speakers = _integers(speakers)
     first, second = _pairs(np.array([len(speakers)]), pairs, seed)
     across = speakers[first] != speakers[second]
-    return _cosines(embeddings, first[across], second[across])
+    return cosines(embeddings, first[across], second[across])
 
 
 def tsne(embeddings: Tensor, seed: int = 0, perplexity: float = 30.0) -> np.ndarray:
