@@ -5,7 +5,6 @@ their first mini-batches would be given is not: one pass over the corpus fills t
 and every sampler draws from the same ones.
 """
 
-import json
 import math
 import tempfile
 import time
@@ -21,7 +20,7 @@ from ssps_book import paper, records
 from ssps_lib import recipes
 from ssps_lib.analysis import PositiveObserver
 from ssps_lib.positives import Clustering, NearestNeighbors, PositiveSampler
-from ssps_lib.training import RunConfig, loop, record, run_folder, state
+from ssps_lib.training import RunConfig, loop, state
 from ssps_lib.training.build import Parts
 from ssps_lib.training.ssps import SSPS
 
@@ -113,37 +112,21 @@ def measure(
 
     Raises:
         FileNotFoundError: the weights of `ssl` are not on this machine.
-        ValueError: K above the number of utterances.
     """
-    parent = state.find(run_folder(ssl) / "checkpoint")
-    if parent is None:
-        raise FileNotFoundError(
-            f"the weights of run {ssl.name} are not on this machine: train it first with "
-            "training.run(config)"
-        )
-    started = time.perf_counter()
+    parent, started = records.checkpoint(ssl), time.perf_counter()
     widest = {"positives": "ssps-clustering", "clusters": max(clusters), "window": 0}
     with tempfile.TemporaryDirectory() as folder:
-        config = ssl.with_(**widest, epochs=1, start_from=ssl)
-        parts = state.begin(config, Path(folder), parent)
+        parts = state.begin(ssl.with_(**widest, epochs=1, start_from=ssl), Path(folder), parent)
         loop.fill(parts)
-    seed = config.seed + parts.position.epoch
-    ssps = cast(SSPS, parts.ssps)
+    ssps, seed = cast(SSPS, parts.ssps), ssl.seed + parts.position.epoch
     samplers = {**_clusterings(ssps, seed, clusters, windows), **_neighbours(ssps, nearest)}
     rows = [
         dict(zip(("positives", "k", "m"), key, strict=True)) | accuracies(parts, sampler)
         for key, sampler in samplers.items()
     ]
-    return {
-        "format": record.FORMAT,
-        "name": _name(ssl),
-        "note": "K and M when SSPS starts, nothing trained",
-        "start_from": ssl.to_dict(),
-        "machine": record.machine(parts.device, 1),
-        "seconds": round(time.perf_counter() - started, 1),
-        "versions": record.versions(),
-        "rows": rows,
-    }
+    note = "K and M when SSPS starts, nothing trained"
+    found = {"note": note, "start_from": ssl.to_dict(), "rows": rows}
+    return records.measured(_name(ssl), parts.device, started, **found)
 
 
 def accuracies(parts: Parts, sampler: PositiveSampler) -> dict[str, float]:
@@ -175,26 +158,16 @@ def _clusterings(
 
 
 def _neighbours(ssps: SSPS, nearest: Sequence[int]) -> dict[Key, NearestNeighbors]:
-    samplers: dict[Key, NearestNeighbors]
-    samplers = {("ssps-nn", None, m): NearestNeighbors(m) for m in nearest}
-    for sampler in samplers.values():
-        sampler.refresh(ssps.reference_queue)
+    samplers: dict[Key, NearestNeighbors] = {}
+    for m in nearest:
+        samplers["ssps-nn", None, m] = NearestNeighbors(m)
+        samplers["ssps-nn", None, m].refresh(ssps.reference_queue)
     return samplers
-
-
-def save(values: dict) -> Path:
-    """Store what `measure` gave among the book's records, whole or not at all."""
-    target = records.folder() / f"{values['name']}.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(".partial")
-    partial.write_text(json.dumps(record.rounded(values), indent=1) + "\n")
-    return partial.replace(target)
 
 
 def load(ssl: RunConfig) -> dict | None:
     """The stored record of the run `ssl`; None if there is none."""
-    target = records.folder() / f"{_name(ssl)}.json"
-    return json.loads(target.read_text()) if target.exists() else None
+    return records.load_values(_name(ssl))
 
 
 def _name(ssl: RunConfig) -> str:

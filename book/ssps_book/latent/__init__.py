@@ -14,7 +14,7 @@ batches are finite. It tells where SSPS can start and which way it goes, not the
 
 from ssps_book.latent.corpus import VOXCELEB2, LatentCorpus
 from ssps_book.latent.dynamics import bootstrap
-from ssps_book.latent.published import load_voxceleb2, published_grid, save_voxceleb2, voxceleb2
+from ssps_book.latent.published import load_voxceleb2, published_grid, voxceleb2
 from ssps_book.latent.space import Prediction, Space, model_eer, predict
 from ssps_book.latent.sweeps import calibrate, sweep
 
@@ -29,7 +29,6 @@ __all__ = [
     "model_eer",
     "predict",
     "published_grid",
-    "save_voxceleb2",
     "sweep",
     "voxceleb2",
 ]

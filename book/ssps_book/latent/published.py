@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import torch
 
@@ -14,7 +13,6 @@ from ssps_book.latent.dynamics import bootstrap
 from ssps_book.latent.space import Space, model_eer
 from ssps_book.latent.sweeps import calibrate
 from ssps_lib.positives import Clustering, NearestNeighbors
-from ssps_lib.training import record
 
 NAME = "latent-voxceleb2"
 # Representations of an encoder trained with SSL positives: a choice, not a measurement.
@@ -58,16 +56,8 @@ def voxceleb2(
     device, started = torch.device(device), time.perf_counter()
     corpora = [calibrate(replace(ENCODED, speakers=speakers), eer) for eer in eers]
     systems = [_system(*each, epochs, device) for each in zip(eers, corpora, strict=True)]
-    return {
-        "format": record.FORMAT,
-        "name": NAME,
-        "machine": record.machine(device, 1),
-        "seconds": round(time.perf_counter() - started, 1),
-        "versions": record.versions(),
-        "seed": ENCODED.seed,
-        "anchors": {"ssps-clustering": 50_000, "ssps-nn": 8_192},
-        "systems": systems,
-    }
+    found = {"seed": ENCODED.seed, "anchors": {"ssps-clustering": 50_000, "ssps-nn": 8_192}}
+    return records.measured(NAME, device, started, **found, systems=systems)
 
 
 def _system(wanted: float, corpus: LatentCorpus, epochs: int, device: torch.device) -> dict:
@@ -114,11 +104,6 @@ def _neighbors(space: Space, anchors: int = 8_192) -> Iterator[dict]:
         yield {"positives": "ssps-nn", "k": None, "m": m} | space.accuracies(*found)
 
 
-def save_voxceleb2(values: dict) -> Path:
-    """Store the record of `voxceleb2` among the book's records."""
-    return records.save_values(NAME, values)
-
-
 def load_voxceleb2() -> dict | None:
-    """The stored record; None if there is none."""
+    """The record of `voxceleb2` among those of the book; None if there is none."""
     return records.load_values(NAME)

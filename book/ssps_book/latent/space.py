@@ -118,7 +118,6 @@ def predict(
     sampler: PositiveSampler,
     queue_size: int | None = None,
     anchors: int | None = 20_000,
-    device: torch.device | str = "cpu",
     nmi: bool = True,
 ) -> Prediction:
     """Run a sampler on a latent corpus (see `Space.draw` for the sizes).
@@ -131,7 +130,7 @@ def predict(
     >>> predict(easy, Clustering(clusters=80, window=1)).speaker_accuracy > 0.9
     True
     """
-    space = Space(corpus, device)
+    space = Space(corpus)
     accuracies = space.accuracies(*space.draw(sampler, queue_size, anchors))
     ratio = space.nmi_ratio() if nmi else math.nan
     return Prediction(model_eer(corpus), nmi_ratio=ratio, **accuracies)
