@@ -8,7 +8,7 @@ and every sampler draws from the same ones.
 import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from pathlib import Path
 from typing import cast
@@ -19,12 +19,11 @@ import torch
 from ssps_book import paper, records
 from ssps_lib import recipes
 from ssps_lib.analysis import PositiveObserver
-from ssps_lib.positives import Clustering, NearestNeighbors, PositiveSampler
+from ssps_lib.positives import Clustering, NearestNeighbors, PositiveSampler, Queue
 from ssps_lib.training import RunConfig, loop, state
 from ssps_lib.training.build import Parts
 from ssps_lib.training.ssps import SSPS
 
-Key = tuple[str, int | None, int]  # positives, K, M
 WINDOWS = (0, 1, 2, 3, 5)  # M of SSPS-Clustering, as in Table II
 NEAREST = (1, 2, 3, 5, 8, 12, 16, 23, 35, 50)  # M of SSPS-NN
 # K and M of the rows of Table II that the book also trains (see `own_clusters`): as many clusters
@@ -119,10 +118,9 @@ def measure(
         parts = state.begin(ssl.with_(**widest, epochs=1, start_from=ssl), Path(folder), parent)
         loop.fill(parts)
     ssps, seed = cast(SSPS, parts.ssps), ssl.seed + parts.position.epoch
-    samplers = {**_clusterings(ssps, seed, clusters, windows), **_neighbours(ssps, nearest)}
     rows = [
-        dict(zip(("positives", "k", "m"), key, strict=True)) | accuracies(parts, sampler)
-        for key, sampler in samplers.items()
+        {"positives": positives, "k": k, "m": m} | accuracies(parts, sampler)
+        for positives, k, m, sampler in _samplers(ssps, seed, clusters, windows, nearest)
     ]
     note = "K and M when SSPS starts, nothing trained"
     found = {"note": note, "start_from": ssl.to_dict(), "rows": rows}
@@ -140,29 +138,29 @@ def accuracies(parts: Parts, sampler: PositiveSampler) -> dict[str, float]:
     return observer.result()
 
 
-def _clusterings(
-    ssps: SSPS, seed: int, clusters: Sequence[int], windows: Sequence[int]
-) -> dict[Key, Clustering]:
-    """Each K is clustered once, for its widest window; narrower ones see its nearest columns."""
-    samplers = {}
+def _samplers(
+    ssps: SSPS, seed: int, clusters: Iterable[int], windows: Sequence[int], nearest: Sequence[int]
+) -> Iterator[tuple[str, int | None, int, PositiveSampler]]:
+    """Positives, K, M and the sampler that has seen the reference queue."""
     for k in sorted(set(clusters)):
         fitting = [m for m in windows if m < k]
-        widest = Clustering(k, max(fitting))
-        widest.refresh(ssps.reference_queue, torch.Generator().manual_seed(seed))
-        for m in fitting:
-            sampler = copy(widest)
-            sampler.window = m
-            sampler.neighbors = None if widest.neighbors is None else widest.neighbors[:, :m]
-            samplers["ssps-clustering", k, m] = sampler
-    return samplers
-
-
-def _neighbours(ssps: SSPS, nearest: Sequence[int]) -> dict[Key, NearestNeighbors]:
-    samplers: dict[Key, NearestNeighbors] = {}
+        for sampler in narrowed(k, fitting, ssps.reference_queue, seed):
+            yield "ssps-clustering", k, sampler.window, sampler
     for m in nearest:
-        samplers["ssps-nn", None, m] = NearestNeighbors(m)
-        samplers["ssps-nn", None, m].refresh(ssps.reference_queue)
-    return samplers
+        sampler = NearestNeighbors(m)
+        sampler.refresh(ssps.reference_queue)
+        yield "ssps-nn", None, m, sampler
+
+
+def narrowed(k: int, windows: Sequence[int], reference: Queue, seed: int) -> Iterator[Clustering]:
+    """A sampler for each M on the same clusters: narrower windows see the nearest columns."""
+    widest = Clustering(k, max(windows))
+    widest.refresh(reference, torch.Generator().manual_seed(seed))
+    for m in windows:
+        sampler = copy(widest)
+        sampler.window = m
+        sampler.neighbors = None if widest.neighbors is None else widest.neighbors[:, :m]
+        yield sampler
 
 
 def load(ssl: RunConfig) -> dict | None:

@@ -2,12 +2,11 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from copy import copy
 from dataclasses import asdict, replace
 
 import torch
 
-from ssps_book import paper, records
+from ssps_book import grid, paper, records
 from ssps_book.latent.corpus import VOXCELEB2, LatentCorpus
 from ssps_book.latent.dynamics import bootstrap
 from ssps_book.latent.space import Space, model_eer
@@ -83,17 +82,13 @@ def _scaled(k: int, corpus: LatentCorpus) -> int:
 
 
 def _clustering(space: Space, anchors: int = 50_000) -> Iterator[dict]:
-    """Each K is clustered once, for its widest window; narrower ones see its nearest columns."""
-    grid = published_grid()
-    windows = sorted({m for values in grid.values() for m in values})
-    for k in grid:
-        widest = Clustering(_scaled(k, space.corpus), windows[-1])
-        widest.refresh(space.reference, torch.Generator().manual_seed(space.corpus.seed + 1))
-        for m in windows:
-            sampler = copy(widest)
-            sampler.window, sampler.neighbors = m, widest.neighbors[:, :m]
+    published, seed = published_grid(), space.corpus.seed + 1
+    windows = sorted({m for values in published.values() for m in values})
+    for k in published:
+        for sampler in grid.narrowed(_scaled(k, space.corpus), windows, space.reference, seed):
             found = space.draw(sampler, anchors=anchors, refresh=False)
-            yield {"positives": "ssps-clustering", "k": k, "m": m} | space.accuracies(*found)
+            row = {"positives": "ssps-clustering", "k": k, "m": sampler.window}
+            yield row | space.accuracies(*found)
 
 
 def _neighbors(space: Space, anchors: int = 8_192) -> Iterator[dict]:
