@@ -68,10 +68,8 @@ def _losses(framework: DINO, z: Tensor, z_pos: Tensor, logits: Tensor, own: Tens
     """Against bottlenecks, against logits (B, 2, outputs) as they were stored, and own: (3,)."""
     bottlenecks = framework.loss(z, z_pos), framework.loss(z, own)
     framework.queue = "logits"
-    try:
-        stored = framework.loss(z, logits)
-    finally:
-        framework.queue = "bottleneck"
+    stored = framework.loss(z, logits)
+    framework.queue = "bottleneck"
     return torch.stack([bottlenecks[0], stored, bottlenecks[1]])
 
 

@@ -4,7 +4,6 @@ import torch
 from bad_rows import Row
 from torch import nn
 
-from ssps_book.latent import LatentCorpus
 from ssps_lib import analysis, encoders, frameworks, losses
 from ssps_lib.augmentation import Augmentation
 from ssps_lib.features import LogMel
@@ -148,9 +147,6 @@ NETWORKS = {
     ),
     "an augmentation without noises": row(
         lambda: Augmentation(None, "reverb+noise"), "'reverb+noise'", "needs a bank"
-    ),
-    "a latent corpus of one speaker": row(
-        lambda: LatentCorpus(speakers=1), "got 1,", "at least 2 speakers"
     ),
 }
 

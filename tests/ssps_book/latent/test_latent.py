@@ -120,8 +120,3 @@ def test_without_positives_nothing_moves():
     history = bootstrap(SMALL, SameUtterance(), epochs=2)
     assert history[0].eer == pytest.approx(history[-1].eer, abs=0.05)
     assert history[0].coverage == 0
-
-
-def test_bad_proportions_are_named():
-    with pytest.raises(ValueError, match="at least 2 speakers"):
-        LatentCorpus(speakers=1)
