@@ -11,6 +11,7 @@ import numpy as np
 
 from ssps_book import grid, paper, records
 from ssps_book.averages import mean_interval
+from ssps_book.paper.tables import Result
 from ssps_lib import recipes
 from ssps_lib.training import Run, RunConfig
 from ssps_lib.training.record import BINS
@@ -173,7 +174,7 @@ def headline(decided: Sequence[Verdict]) -> str:
 
 
 Effects = Callable[[Runs], Iterable[Effect]]
-Table = Callable[[str, str], float | None]  # framework and kind -> published EER
+Table = tuple[Result, ...]
 
 
 def _compare(
@@ -191,7 +192,7 @@ def _of_eers(measure: Callable[..., float]) -> Callable[..., float]:
 
 def _falls(runs: Runs, of: str, name: str, before: str, after: str, table: Table) -> Effect:
     """The relative reduction of the EER from one kind to another, within a framework."""
-    printed = [table(name, kind) for kind in (before, after)]
+    printed = [_published(table, name, kind) for kind in (before, after)]
     theirs = None if None in printed else paper.reduction(*printed)
     keys = (name, before), (name, after)
     return Effect(of, _compare(runs, _of_eers(paper.reduction), *keys), theirs)
@@ -207,13 +208,13 @@ def _everywhere(before: str, after: str, table: Table) -> Effects:
 def _search(*below: tuple[str, str]) -> Effects:
     """SimCLR with SSPS-Clustering below other kinds, beside Table II: words and kind of each."""
     return lambda runs: [
-        _falls(runs, of, "simclr", kind, "ssps-clustering", _table_2) for of, kind in below
+        _falls(runs, of, "simclr", kind, "ssps-clustering", paper.TABLE_2) for of, kind in below
     ]
 
 
 def _centroids(runs: Runs) -> Iterator[Effect]:
     of, kinds = "EER, rise above SSL", ("ssl-continued", "ssps-clustering-c")
-    fall = _falls(runs, of, "simclr", *kinds, _table_2)
+    fall = _falls(runs, of, "simclr", *kinds, paper.TABLE_2)
     yield Effect(of, tuple(-value for value in fall.values), -fall.paper)
 
 
@@ -272,35 +273,26 @@ def _dino(runs: Runs) -> Iterator[Effect]:
         ("DINO below SimCLR, SSL", paper.reduction, keys[::2]),
         ("reduction by SSPS, SimCLR less DINO", further, keys),
     ):
-        printed = measure(*(_table_3(*key) for key in needed))
+        printed = measure(*(_published(paper.TABLE_3, *key) for key in needed))
         yield Effect(of, _compare(runs, _of_eers(measure), *needed), printed)
 
 
-def _table_1(framework: str, kind: str) -> float:
-    positives = kind.removesuffix("-continued")
-    return paper.find(paper.TABLE_1, framework=framework, positives=positives).eer
+# Positives, K and M of the row that stands beside a kind of runs.
+ROWS = {
+    "ssl-continued": ("ssl", None, None),
+    "ssps-nn": ("ssps-nn", None, int(paper.reading("SSPS-NN default M"))),
+    "ssps-clustering": ("ssps-clustering", *grid.RECIPE),
+    "ssps-clustering-c": ("ssps-clustering-c", *grid.RECIPE),
+    "supervised": ("supervised", None, None),
+    **{grid.name(*cell): ("ssps-clustering", *cell) for cell in grid.TRAINED},
+}
 
 
-def _table_2(framework: str, kind: str) -> float:
-    """EER of the search (Fast ResNet-34), with the M and K that the book trains."""
-    positives, k, m = {
-        "ssl-continued": ("ssl", None, None),
-        "ssps-nn": ("ssps-nn", None, int(paper.reading("SSPS-NN default M"))),
-        "ssps-clustering": ("ssps-clustering", 25_000, 1),
-        "ssps-clustering-c": ("ssps-clustering-c", 25_000, 1),
-        **{grid.name(*cell): ("ssps-clustering", *cell) for cell in grid.TRAINED},
-    }[kind]
-    return paper.find(paper.TABLE_2, framework=framework, positives=positives, k=k, m=m).eer
-
-
-def _table_3(framework: str, kind: str) -> float | None:
-    """EER on VoxCeleb1-O; None for MoCo, which the table lacks."""
-    if framework == "moco":
-        return None
-    positives = kind.removesuffix("-continued")
-    k = 25_000 if positives == "ssps-clustering" else None
-    fields = {"framework": framework, "positives": positives, "benchmark": "VoxCeleb1-O"}
-    return paper.find(paper.TABLE_3, k=k, **fields).eer
+def _published(table: Table, framework: str, kind: str) -> float | None:
+    """EER on VoxCeleb1-O; None for MoCo with SSPS, which has no row."""
+    wanted = (framework, *ROWS[kind], "VoxCeleb1-O")
+    rows = {(r.framework, r.positives, r.k, r.m, r.benchmark): r.eer for r in table}
+    return rows.get(wanted)
 
 
 def median(shares: np.ndarray) -> float:
@@ -326,9 +318,9 @@ def _mean(run: Run, name: str) -> float:
 
 CLAIMS: tuple[tuple[str, str, int, Effects], ...] = (
     ("Supervised positives lower the EER of every framework", "V-A, Table I", 13,
-     _everywhere("ssl-continued", "supervised", _table_1)),
+     _everywhere("ssl-continued", "supervised", paper.TABLE_1)),
     ("SSPS lowers the EER of every framework", "V-C, Table III", 13,
-     _everywhere("ssl-continued", "ssps-clustering", _table_3)),
+     _everywhere("ssl-continued", "ssps-clustering", paper.TABLE_3)),
     ("SSPS-Clustering beats SSPS-NN", "V-B, Table II", 12, _search(("EER", "ssps-nn"))),
     ("A neighbouring cluster beats the anchor's own", "V-B, Table II", 12,
      _search(("EER", grid.name(25_000, 0)))),
@@ -342,5 +334,5 @@ CLAIMS: tuple[tuple[str, str, int, Effects], ...] = (
     ("SSPS hardly needs augmentation", "V-F, Table V", 5, _augmentation),
     ("SimCLR, behind DINO, catches up by SSPS", "V-C, Table III", 13, _dino),
     ("Supervised positives bound SSPS", "V-C, Table III", 13,
-     _everywhere("ssps-clustering", "supervised", _table_3)),
+     _everywhere("ssps-clustering", "supervised", paper.TABLE_3)),
 )  # fmt: skip

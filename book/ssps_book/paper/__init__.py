@@ -7,8 +7,8 @@ row it is compared with. Every published number is one run: no seeds, no interva
 """
 
 from .counterparts import counterpart
-from .readings import READINGS, README_SSL_EER, Reading, reading
-from .relations import Relation, reduction, reduction_range, relations
+from .readings import READINGS, README_SSL_EER, reading
+from .relations import reduction, reduction_range, relations
 from .tables import (
     BENCHMARKS,
     FRAMEWORKS,
@@ -19,7 +19,6 @@ from .tables import (
     TABLE_4,
     TABLE_5,
     TABLES,
-    Result,
     find,
 )
 
@@ -35,9 +34,6 @@ __all__ = [
     "TABLE_3",
     "TABLE_4",
     "TABLE_5",
-    "Reading",
-    "Relation",
-    "Result",
     "counterpart",
     "find",
     "reading",
