@@ -100,10 +100,8 @@ def measure(
     those of the first SSPS epoch; only the encoder does not learn between the batches.
 
     Args:
-        ssl: a run that is finished on this machine.
-        clusters: values of K.
-        windows: values of M of SSPS-Clustering; one that is not below K is left out.
-        nearest: values of M of SSPS-NN.
+        clusters, windows: K and M of SSPS-Clustering; an M that is not below K is left out.
+        nearest: M of SSPS-NN.
 
     Returns:
         The record: name, `start_from` (the config of `ssl`), machine, seconds, versions, and

@@ -19,15 +19,10 @@ from ssps_lib.training.ssps import SSPS
 
 
 def measure(config: RunConfig, anchors: int = 8, draws: int = 2) -> dict:
-    """Pseudo-positives of a few anchors, when the run `config` began and when it had finished.
+    """`draws` pseudo-positives of a few anchors, when an SSPS run began and when it had finished.
 
     "before" clusters what the SSL run `config.start_from` makes of the references, as the first
     epoch of SSPS does; "after" clusters the reference queue of the finished run.
-
-    Args:
-        config: an SSPS run that is finished on this machine, and so is the run it started from.
-        anchors: how many training utterances, drawn from the seed of the run.
-        draws: pseudo-positives of each anchor.
 
     Returns:
         The record: name, note, `start_from` (of the run), machine, seconds, versions and `anchors`,

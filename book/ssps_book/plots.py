@@ -1,7 +1,7 @@
 """The book's figures: one style, one colour for each positive sampling, plain arrays in.
 
-Every function draws into `ax` (a new figure by default) and returns it; nothing here trains, scores
-or reads a record. Figures are drawn on a light card of their own, so that they stay legible when
+Functions draw into `ax`, or a new figure, and return it; nothing here trains, scores or reads a
+record. Figures are drawn on a light card of their own, so that they stay legible when
 the page is dark. Colour-blind readers can tell the colours apart (Okabe and Ito's set). Importing
 this module sets the style of all figures that follow, and makes a notebook store vector graphics.
 """
@@ -40,24 +40,22 @@ SPEAKERS = (
 MARKERS = "osD^vPX<>*"
 
 
-def _set_style() -> None:
-    """Make seaborn's white grid on the card the style of all figures that follow."""
-    sns.set_theme(
-        context="notebook",
-        style="whitegrid",
-        palette=[colour for colour, *_ in STYLES.values()],
-        rc={
-            "figure.facecolor": CARD, "axes.facecolor": CARD, "savefig.facecolor": CARD,
-            "figure.figsize": (6.4, 4.0), "figure.dpi": 110, "savefig.bbox": "tight",
-            "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
-            "axes.edgecolor": INK, "grid.color": GRID, "grid.linewidth": 0.8,
-            "axes.titlesize": 12, "axes.labelsize": 11, "legend.fontsize": 10,
-            "xtick.labelsize": 10, "ytick.labelsize": 10, "lines.linewidth": 2.0,
-            "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
-            "font.family": "sans-serif", "figure.constrained_layout.use": True,
-            "svg.hashsalt": "ssps",  # the same figure gives the same file
-        },
-    )  # fmt: skip
+sns.set_theme(
+    context="notebook",
+    style="whitegrid",
+    palette=[colour for colour, *_ in STYLES.values()],
+    rc={
+        "figure.facecolor": CARD, "axes.facecolor": CARD, "savefig.facecolor": CARD,
+        "figure.figsize": (6.4, 4.0), "figure.dpi": 110, "savefig.bbox": "tight",
+        "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
+        "axes.edgecolor": INK, "grid.color": GRID, "grid.linewidth": 0.8,
+        "axes.titlesize": 12, "axes.labelsize": 11, "legend.fontsize": 10,
+        "xtick.labelsize": 10, "ytick.labelsize": 10, "lines.linewidth": 2.0,
+        "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
+        "font.family": "sans-serif", "figure.constrained_layout.use": True,
+        "svg.hashsalt": "ssps",  # the same figure gives the same file
+    },
+)  # fmt: skip
 
 
 def _set_vector_output() -> None:
@@ -71,7 +69,6 @@ def _set_vector_output() -> None:
         inline.figure_formats = {"svg"}
 
 
-_set_style()
 _set_vector_output()
 
 
@@ -94,10 +91,6 @@ def style(key: str, position: int = 0) -> dict[str, object]:
     return {"color": color, "linestyle": linestyle, "label": label}
 
 
-def _axes(ax: Axes | None, **size: object) -> Axes:
-    return plt.subplots(**size)[1] if ax is None else ax
-
-
 def curves(
     series: Mapping[str, tuple[Array, Array]],
     ylabel: str,
@@ -113,7 +106,7 @@ def curves(
         intervals: name -> (low, high) drawn as a band.
         start: epoch at which SSPS begins, marked by a line.
     """
-    ax = _axes(ax)
+    ax = ax or plt.subplots()[1]
     for i, (key, (x, y)) in enumerate(series.items()):
         look = style(key, i)
         ax.plot(x, y, marker="o" if len(x) < 25 else None, markersize=4, **look)
@@ -202,7 +195,7 @@ def similarity_distributions(
     Args:
         similarities: name -> cosines; or, with the `edges` (n + 1,) of bins, shares of the bins.
     """
-    ax = _axes(ax)
+    ax = ax or plt.subplots()[1]
     for i, (key, values) in enumerate(similarities.items()):
         values = np.asarray(values, float)
         weights = np.ones_like(values)
@@ -229,14 +222,11 @@ def speaker_map(
     ax: Axes | None = None,
     colors: Sequence[str] = SPEAKERS,
 ) -> Axes:
-    """t-SNE map (Figure 6): a colour for each speaker, a marker for each of its recordings.
+    """t-SNE map (N, 2) (Figure 6): a colour for each speaker, a marker for each of its recordings.
 
-    Args:
-        points: (N, 2), from `analysis.tsne`.
-        speakers, recordings: (N,) labels; up to 10 speakers have their own colour.
-        colors: of the speakers, in the order of their labels.
+    `colors`: of the speakers, in the order of their labels; by default there are 10.
     """
-    ax = _axes(ax, figsize=(5.2, 4.8))
+    ax = ax or plt.subplots()[1]
     speakers, recordings = np.asarray(speakers), np.asarray(recordings)
     for i, speaker in enumerate(np.unique(speakers)):
         own = speakers == speaker
@@ -251,13 +241,8 @@ def speaker_map(
 
 
 def bars(groups: Mapping[str, Mapping[str, float]], ylabel: str, fmt: str = "{:.1f}") -> Axes:
-    """Grouped bars, such as the EER of each framework (groups) by positive sampling (bars).
-
-    Args:
-        groups: group -> name -> value.
-        fmt: how a value is written above its bar.
-    """
-    ax = _axes(None, figsize=(max(5.0, 1.7 * len(groups)), 4.0))
+    """Grouped bars: group -> name -> value, such as EERs of frameworks by positive sampling."""
+    _, ax = plt.subplots(figsize=(max(5.0, 1.7 * len(groups)), 4.0))
     names = list(dict.fromkeys(name for values in groups.values() for name in values))
     width = 0.84 / len(names)
     for i, name in enumerate(names):
@@ -282,12 +267,7 @@ def grid(
     *,
     ax: Axes,
 ) -> Axes:
-    """Values over K and M as a heat map (Table II, Figure 4); the best is framed.
-
-    Args:
-        values: (K, M) -> value, such as EER; missing pairs stay empty.
-        label: of the values.
-    """
+    """Values over (K, M) as a heat map (Table II, Figure 4); the best is framed."""
     rows = list(dict.fromkeys(row for row, _ in values))
     columns = sorted({column for _, column in values})
     table = np.array([[values.get((row, column), np.nan) for column in columns] for row in rows])
@@ -378,7 +358,7 @@ def comparison(
         rows: (system, paper's value, ours); None where there is none.
         intervals: (low, high) of ours.
     """
-    ax = _axes(None, figsize=(7.2, 0.45 * len(rows) + 1.2))
+    _, ax = plt.subplots(figsize=(7.2, 0.45 * len(rows) + 1.2))
     kinds = (("paper", STYLES["ssl"][0], "D", 1.08),
              ("ours", STYLES["ssps-clustering"][0], "o", 1.24))  # fmt: skip
     written = {"transform": ax.get_yaxis_transform(), "ha": "center", "va": "center",

@@ -17,17 +17,3 @@ from ssps_book.latent.dynamics import bootstrap
 from ssps_book.latent.published import load_voxceleb2, published_grid, voxceleb2
 from ssps_book.latent.space import Space, model_eer, predict
 from ssps_book.latent.sweeps import calibrate, sweep
-
-__all__ = [
-    "VOXCELEB2",
-    "LatentCorpus",
-    "Space",
-    "bootstrap",
-    "calibrate",
-    "load_voxceleb2",
-    "model_eer",
-    "predict",
-    "published_grid",
-    "sweep",
-    "voxceleb2",
-]

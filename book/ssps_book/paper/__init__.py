@@ -21,23 +21,3 @@ from .tables import (
     TABLES,
     find,
 )
-
-__all__ = [
-    "BENCHMARKS",
-    "FRAMEWORKS",
-    "POSITIVES",
-    "READINGS",
-    "README_SSL_EER",
-    "TABLES",
-    "TABLE_1",
-    "TABLE_2",
-    "TABLE_3",
-    "TABLE_4",
-    "TABLE_5",
-    "counterpart",
-    "find",
-    "reading",
-    "reduction",
-    "reduction_range",
-    "relations",
-]
