@@ -63,11 +63,10 @@ def verify(arguments: argparse.Namespace) -> int:
 
 def score(arguments: argparse.Namespace) -> int:
     """EER and minDCF of each list, and the score of each trial if asked."""
+    asked = _files if Path(arguments.of).is_file() else _corpus
     with output(arguments.out) as partial:
-        encoder, device = _encoder(arguments)
-        of_files = Path(arguments.of).is_file()
-        scored = (_score_files if of_files else _score_corpus)(arguments, encoder, device)
-        for name, trials, keys, scores in scored:
+        for name, trials, keys, y in asked(arguments, *_encoder(arguments)):
+            scores = scorer.score(y, trials)
             print(f"{name}{_rates(scores, trials)}")
             if partial:
                 pairs = zip(scores, trials.first, trials.second, strict=True)
@@ -76,34 +75,32 @@ def score(arguments: argparse.Namespace) -> int:
     return 0
 
 
-Scored = tuple[str, Trials, Sequence[str], np.ndarray]
+Asked = tuple[str, Trials, Sequence[str], Tensor]  # list, its trials, names and representations
 
 
-def _score_files(arguments, encoder: Encoder, device: str) -> Iterator[Scored]:
+def _files(arguments, encoder: Encoder, device: str) -> Iterator[Asked]:
     """The trials of a list of files."""
     path = Path(arguments.of)
     if arguments.trials:
         raise ValueError(f"--trials chooses lists of a corpus, but '{path}' is one list")
     trials = corpora.read_trials(path)
     root = arguments.root or path.parent
-    y = embed_files(encoder, [root / key for key in trials.keys], device)
-    yield "", trials, trials.keys, scorer.score(y, trials)
+    yield "", trials, trials.keys, embed_files(encoder, [root / key for key in trials.keys], device)
 
 
-def _score_corpus(arguments, encoder: Encoder, device: str) -> Iterator[Scored]:
-    """The lists of a corpus; those of the same utterances share their embeddings."""
+def _corpus(arguments, encoder: Encoder, device: str) -> Iterator[Asked]:
+    """The lists of a corpus; those of the same utterances share their representations."""
     if arguments.root:
         raise ValueError(f"--root is for a list of files, but '{arguments.of}' is a corpus")
     lists = arguments.trials or corpora.trial_lists(arguments.of, arguments.layout)
     if arguments.out and len(lists) > 1:
         raise ValueError(f"--out takes one of the lists {', '.join(lists)}: choose with --trials")
-    embedded: dict[tuple, Tensor] = {}  # by the first utterance and their number
+    before = None  # the first utterance and their number
     for name, splits in opened(arguments.of, arguments.layout, lists):
-        test, trials = splits.test, splits.test_trials
-        which = (str(test.keys[0]), len(test))
-        if which not in embedded:
-            embedded = {which: scorer.embed(encoder, test, device)}
-        yield f"{name}: ", trials, test.keys, scorer.score(embedded[which], trials)
+        test = splits.test
+        if before != (str(test.keys[0]), len(test)):
+            y, before = scorer.embed(encoder, test, device), (str(test.keys[0]), len(test))
+        yield f"{name}: ", splits.test_trials, test.keys, y
 
 
 def _rates(scores: np.ndarray, trials: Trials) -> str:
