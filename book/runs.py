@@ -110,7 +110,8 @@ def measure(planned: list[Planned], preset: str) -> None:
         if one.kind == "simclr, ssl" and is_complete(one.config) and grid.load(one.config) is None:
             print(f"K and M at the start of SSPS, seed {one.config.seed}", flush=True)
             cells = grid.cells(one.config, recipes.CLUSTERS[preset])
-            grid.save(grid.measure(one.config, **cells))
+            found = grid.measure(one.config, **cells)
+            records.save_values(found["name"], found)
 
 
 def main(arguments: list[str] | None = None) -> int:

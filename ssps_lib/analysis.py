@@ -4,18 +4,16 @@ Observers read speaker and recording labels, which no sampler and no self-superv
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import TypeAlias
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from ssps_lib.corpora import SAMPLE_RATE
 from ssps_lib.distributed import all_reduce_mean
 from ssps_lib.positives.kmeans import kmeans
+from ssps_lib.scorer import cosines
 
 Labels: TypeAlias = np.ndarray | Tensor
 
@@ -35,11 +33,6 @@ class PositiveObserver:
     """
 
     def __init__(self, speakers: Labels, recordings: Labels):
-        if len(speakers) != len(recordings):
-            raise ValueError(
-                f"{len(speakers)} speakers and {len(recordings)} recordings: each utterance needs "
-                "one of both"
-            )
         labels = [torch.as_tensor(x).long() for x in (speakers, recordings)]
         self.labels = torch.stack(labels, dim=1)  # (N, 2): both of an utterance in one read
         self.reset()
@@ -77,7 +70,7 @@ class PositiveObserver:
 def _integers(labels: Labels) -> np.ndarray:
     """Labels as 0, 1, ... (N,)."""
     labels = labels.cpu() if isinstance(labels, Tensor) else labels
-    return np.unique(np.asarray(labels), return_inverse=True)[1]
+    return np.unique(labels, return_inverse=True)[1]
 
 
 def nmi(u: Labels, v: Labels) -> float:
@@ -110,7 +103,6 @@ def nmi_ratio(
         representations: (N, D).
         speakers, recordings: (N,) labels.
         clusters: K.
-        generator: of the first centroids.
     """
     assignments, _ = kmeans(representations, clusters, generator=generator)
     of_recordings = nmi(assignments, recordings)
@@ -139,13 +131,6 @@ def _pairs(sizes: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.nda
     return start + a, start + number - a * (a - 1) // 2
 
 
-def _cosines(embeddings: Tensor, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    unit = F.normalize(torch.as_tensor(embeddings).float(), dim=1)
-    rows = (torch.as_tensor(x).to(unit.device).split(8192) for x in (first, second))
-    parts = [torch.linalg.vecdot(unit[a], unit[b]) for a, b in zip(*rows, strict=True)]
-    return torch.cat(parts).cpu().numpy()
-
-
 def intra_speaker_similarity(
     embeddings: Tensor,
     speakers: Labels,
@@ -160,39 +145,25 @@ def intra_speaker_similarity(
         speakers: (N,) labels.
         recordings: (N,) labels; if given, only pairs of two recordings count.
         pairs: drawn without replacement, the same ones for one seed, where there are more.
-
-    Raises:
-        ValueError: no speaker has two utterances (or two recordings).
     """
     speakers = _integers(speakers)
     order = np.argsort(speakers, kind="stable")
-    sizes = np.bincount(speakers)
-    if sizes.max() < 2:
-        raise ValueError(f"none of {len(sizes)} speakers has two utterances: there is no pair")
-    first, second = (order[x] for x in _pairs(sizes, pairs, seed))
+    first, second = (order[x] for x in _pairs(np.bincount(speakers), pairs, seed))
     if recordings is not None:
         recordings = _integers(recordings)
         across = recordings[first] != recordings[second]
-        if not across.any():
-            raise ValueError("no speaker has two recordings: no pair can cross recordings")
         first, second = first[across], second[across]
-    return _cosines(embeddings, first, second)
+    return cosines(embeddings, first, second)
 
 
 def inter_speaker_similarity(
     embeddings: Tensor, speakers: Labels, pairs: int = 20_000, seed: int = 0
 ) -> np.ndarray:
-    """Cosines of pairs of utterances of different speakers, (P,) with P <= `pairs`.
-
-    Raises:
-        ValueError: there is only one speaker.
-    """
+    """Cosines of pairs of utterances of different speakers, (P,) with P <= `pairs`."""
     speakers = _integers(speakers)
-    if speakers.max() < 1:
-        raise ValueError("all utterances have one speaker: no pair can cross speakers")
     first, second = _pairs(np.array([len(speakers)]), pairs, seed)
     across = speakers[first] != speakers[second]
-    return _cosines(embeddings, first[across], second[across])
+    return cosines(embeddings, first[across], second[across])
 
 
 def tsne(embeddings: Tensor, seed: int = 0, perplexity: float = 30.0) -> np.ndarray:
@@ -200,103 +171,9 @@ def tsne(embeddings: Tensor, seed: int = 0, perplexity: float = 30.0) -> np.ndar
 
     Distances between far groups and the axes mean nothing; who is next to whom does.
     `perplexity`, the number of neighbours considered, is lowered for few points.
-
-    Raises:
-        ValueError: fewer than 4 points, or points that are not finite.
     """
     from sklearn.manifold import TSNE
 
-    if len(embeddings) < 4 or not torch.isfinite(torch.as_tensor(embeddings)).all():
-        raise ValueError(
-            f"t-SNE got {len(embeddings)} embeddings, expected at least 4, all of them finite"
-        )
     unit = F.normalize(torch.as_tensor(embeddings).float().cpu(), dim=1).numpy()
     perplexity = min(perplexity, (len(unit) - 1) / 3)
     return TSNE(2, perplexity=perplexity, random_state=seed, metric="cosine").fit_transform(unit)
-
-
-@cache
-def _mfcc(coefficients: int) -> nn.Module:
-    from torchaudio.transforms import MFCC
-
-    mel = {"n_fft": 512, "win_length": 400, "hop_length": 160, "n_mels": 40}
-    # log instead of decibels, whose floor would depend on the loudest utterance of the batch
-    return MFCC(SAMPLE_RATE, coefficients, log_mels=True, melkwargs=mel)
-
-
-def mfcc_embedding(waveform: Tensor, coefficients: int = 20) -> Tensor:
-    """Mean and standard deviation over time of MFCC: the baseline that learns nothing.
-
-    Args:
-        waveform: (B, T) in [-1, 1] at 16 kHz.
-
-    Returns:
-        (B, 2 * coefficients). Give them to `standardise` before comparing by cosine.
-    """
-    features = _mfcc(coefficients).to(waveform.device)(waveform)  # (B, C, L)
-    return torch.cat([features.mean(dim=2), features.std(dim=2)], dim=1)
-
-
-def standardise(embeddings: Tensor) -> Tensor:
-    """Zero mean and unit deviation of each dimension over the N rows (the set that is scored).
-
-    Raises:
-        ValueError: fewer than 2 rows, which have no deviation.
-    """
-    if len(embeddings) < 2:
-        raise ValueError(f"{len(embeddings)} embeddings have no deviation, at least 2 are needed")
-    deviation = embeddings.std(dim=0).clamp(min=1e-8)
-    return (embeddings - embeddings.mean(dim=0)) / deviation
-
-
-def mean_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean of a few runs and the half-width of its 95 % interval (Student's t).
-
-    One run has no interval: its half-width is NaN.
-
-    >>> mean, half = mean_interval([1.0, 2.0, 3.0])
-    >>> round(mean, 2), round(half, 2)
-    (2.0, 2.48)
-    """
-    x = np.asarray(values, float)
-    if not len(x):
-        raise ValueError(f"the mean of {len(x)} runs was asked for, at least 1 is needed")
-    if len(x) < 2:
-        return float(x.mean()), float("nan")
-    from scipy.stats import t
-
-    half = t.ppf(0.975, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x))
-    return float(x.mean()), float(half)
-
-
-def mean_curve(
-    metrics: Sequence[Mapping[str, np.ndarray]], name: str
-) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """Mean and range of a metric over runs with other seeds, where all of them observed it.
-
-    Args:
-        metrics: of each run, curves of (E,) values by name, "epoch" among them.
-        name: of the metric.
-
-    Returns:
-        Epochs, means, and (lowest, highest) values, each (E',) with E' <= E.
-
-    >>> first = {"epoch": np.array([1, 2]), "loss": np.array([3.0, np.nan])}
-    >>> mean_curve([first, {"epoch": np.array([1, 2]), "loss": np.array([5.0, 1.0])}], "loss")
-    (array([1]), array([4.]), (array([3.]), array([5.])))
-    """
-    lacking = [i for i, curves in enumerate(metrics) if name not in curves]
-    if lacking or not metrics:
-        raise ValueError(
-            f"metric '{name}' was observed by {len(metrics) - len(lacking)} of {len(metrics)} "
-            "runs, all are needed"
-        )
-    lengths = {len(curves[name]) for curves in metrics}
-    if len(lengths) > 1:
-        raise ValueError(
-            f"the runs have {sorted(lengths)} epochs, expected one number: are they of one recipe?"
-        )
-    values = np.stack([np.asarray(curves[name], float) for curves in metrics])
-    seen = ~np.isnan(values).any(axis=0)
-    values, epochs = values[:, seen], np.asarray(metrics[0]["epoch"])[seen]
-    return epochs, values.mean(axis=0), (values.min(axis=0), values.max(axis=0))

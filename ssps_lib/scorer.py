@@ -11,8 +11,7 @@ grouped); on small trial lists that is larger by up to one step of a rate.
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -22,36 +21,29 @@ from torch import Tensor, nn
 from ssps_lib.corpora import SAMPLE_RATE, Corpus, Trials
 
 Scores: TypeAlias = np.ndarray | Tensor | Sequence[float]
-BLOCK = 8192  # trials scored at a time: 2 gathered blocks of 16 MB at D = 512
 LONGEST = 300.0  # seconds that are embedded at once; VoxCeleb's longest utterance has 220
+BATCH = 120.0  # seconds of audio in a batch
+BLOCK = 8192  # trials scored at a time: 2 gathered blocks of 16 MB at D = 512
 
 
-@dataclass(frozen=True)
-class Ranked:
-    """Trials sorted by score: all that error rates depend on.
+class Ranked(NamedTuple):
+    """Trials sorted by score, which is all that error rates depend on."""
 
-    Attributes:
-        order: (T,) the permutation that sorts the scores.
-        target: (T,) whether a trial is a target, sorted.
-        ends: (P - 1,) the last position of each distinct score.
-        thresholds: (P,) the distinct scores ascending, and infinity.
-    """
+    order: np.ndarray  # (T,) sorts the scores
+    target: np.ndarray  # (T,) whether a trial is a target, sorted
+    ends: np.ndarray  # (P - 1,) the last trial of each distinct score
+    thresholds: np.ndarray  # (P,) the distinct scores ascending, and infinity
 
-    order: np.ndarray
-    target: np.ndarray
-    ends: np.ndarray
-    thresholds: np.ndarray
-
-    def curve(self, weights: np.ndarray | int = 1) -> tuple[np.ndarray, np.ndarray]:
+    def curve(self, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """(FPR, FNR), each (P,), of accepting scores >= each threshold.
 
-        Args:
-            weights: how often each trial counts, (T,) in the order given to `_ranked`. A class
-                without weight has NaN as rate.
+        `weights` (T,): how often each trial counts. A class without weight has NaN as rate.
         """
-        weights = weights[self.order] if isinstance(weights, np.ndarray) else weights
-        misses = np.append(0, np.cumsum(self.target * weights)[self.ends])
-        rejections = np.append(0, np.cumsum(~self.target * weights)[self.ends])
+        counts = 1 if weights is None else weights[self.order]
+        misses, rejections = (
+            np.append(0, np.cumsum(of_class * counts)[self.ends])
+            for of_class in (self.target, ~self.target)
+        )
         with np.errstate(invalid="ignore"):
             return (rejections[-1] - rejections) / rejections[-1], misses / misses[-1]
 
@@ -59,7 +51,7 @@ class Ranked:
 def _array(x: Scores) -> np.ndarray:
     if isinstance(x, Tensor):
         x = x.detach().cpu()
-        x = (x.float() if x.dtype == torch.bfloat16 else x).numpy()
+        x = x.float() if x.dtype == torch.bfloat16 else x
     return np.asarray(x)
 
 
@@ -79,10 +71,9 @@ def _ranked(scores: Scores, labels: Scores) -> Ranked:
             "an embedding is not finite, training may have diverged"
         )
     target = labels == 1
-    if not (target | (labels == 0)).all():
-        other = labels[~(target | (labels == 0))][0]
+    if len(other := labels[~target & (labels != 0)]):
         raise ValueError(
-            f"labels must be 1 (target) or 0 (non-target), got {other}: are they speaker labels?"
+            f"labels must be 1 (target) or 0 (non-target), got {other[0]}: are they speaker labels?"
         )
     if target.all() or not target.any():
         raise ValueError(
@@ -95,19 +86,12 @@ def _ranked(scores: Scores, labels: Scores) -> Ranked:
     return Ranked(order, target[order], ends, np.append(ranked[ends], np.inf))
 
 
-def _eer(
-    fpr: np.ndarray, fnr: np.ndarray, convention: Literal["interpolated", "published"]
-) -> float:
+def _eer(fpr: np.ndarray, fnr: np.ndarray) -> float:
     """EER in percent of a curve whose FPR falls and whose FNR rises; NaN where a rate is NaN."""
     after = int(np.argmax(fnr >= fpr))
-    points = (fpr[after - 1], fnr[after - 1]), (fpr[after], fnr[after])
-    gaps = [y - x for x, y in points]  # below zero, zero or above
-    if convention == "published":
-        return 100.0 * float(max(points[0] if -gaps[0] <= gaps[1] else points[1]))
-    if convention != "interpolated":
-        raise ValueError(f"convention is {convention!r}, expected 'interpolated' or 'published'")
-    weight = gaps[0] / (gaps[0] - gaps[1])
-    return 100.0 * float((1 - weight) * points[0][1] + weight * points[1][1])
+    before, gap = (fnr - fpr)[[after - 1, after]]  # below zero, zero or above
+    weight = before / (before - gap)
+    return 100.0 * float((1 - weight) * fnr[after - 1] + weight * fnr[after])
 
 
 def _min_dcf(fpr: np.ndarray, fnr: np.ndarray, miss: float, false_alarm: float) -> float:
@@ -133,7 +117,12 @@ def eer(
     >>> eer([0.9, 0.8, 0.3, 0.1], [1, 1, 0, 0]), eer([0.5, 0.5, 0.5], [1, 0, 0])
     (0.0, 50.0)
     """
-    return _eer(*_ranked(scores, labels).curve(), convention)
+    fpr, fnr = _ranked(scores, labels).curve()
+    if convention == "published":
+        return 100.0 * float(np.maximum(fpr, fnr)[np.abs(fnr - fpr).argmin()])
+    if convention != "interpolated":
+        raise ValueError(f"convention is {convention!r}, expected 'interpolated' or 'published'")
+    return _eer(fpr, fnr)
 
 
 def min_dcf(
@@ -163,7 +152,7 @@ def min_dcf(
 def error_rates(scores: Scores, labels: Scores) -> dict[str, float]:
     """`eer` (percent) and `min_dcf` (P_target 0.01) from a single sort of the scores."""
     curve = _ranked(scores, labels).curve()
-    return {"eer": _eer(*curve, "interpolated"), "min_dcf": _min_dcf(*curve, 0.01, 0.99)}
+    return {"eer": _eer(*curve), "min_dcf": _min_dcf(*curve, 0.01, 0.99)}
 
 
 def det_curve(scores: Scores, labels: Scores) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -202,74 +191,55 @@ def bootstrap_eer(
         (low, high) in percent.
 
     Raises:
-        ValueError: as `eer`; fewer than 2 speakers.
+        ValueError: as `eer`.
     """
     ranked, target = _ranked(scores, labels), _array(labels) == 1
     names, speaker = np.unique(np.stack([first_speaker, second_speaker]), return_inverse=True)
-    if len(names) < 2:
-        raise ValueError("all trials are of one speaker: an interval over speakers needs several")
     a, b = speaker.reshape(2, len(target))
     rng, values = np.random.default_rng(seed), np.empty(resamples)
     for r in range(resamples):
         drawn = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
         weights = np.where(target, drawn[a], drawn[a] * drawn[b])
-        values[r] = _eer(*ranked.curve(weights), "interpolated")
+        values[r] = _eer(*ranked.curve(weights))
     tail = 50.0 * (1 - confidence)
     low, high = np.nanpercentile(values, [tail, 100.0 - tail])
     return float(low), float(high)
 
 
-def score(embeddings: Tensor, trials: Trials, block: int = BLOCK) -> np.ndarray:
-    """Cosine of each trial, (T,) float32, by gathered products of `block` trials at a time.
-
-    Args:
-        embeddings: (N, D), one for each utterance; or (N, C, D), C crops each, whose C x C cosines
-            are averaged (the mean cosine is the product of the mean unit vectors).
+def score(embeddings: Tensor, trials: Trials) -> np.ndarray:
+    """Cosine of each trial, (T,) float32, of embeddings (N, D), one for each utterance.
 
     Raises:
-        ValueError: non-finite or zero embeddings, a trial outside the N utterances.
+        ValueError: non-finite or zero embeddings.
     """
-    embeddings = torch.as_tensor(embeddings)
     norms = embeddings.float().norm(dim=-1)
     if bad := int((~torch.isfinite(norms) | (norms == 0)).sum()):
         raise ValueError(
             f"{bad} of {norms.numel()} embeddings are zero or not finite: "
             "the encoder collapsed or diverged"
         )
-    first, second = (torch.as_tensor(x) for x in (trials.first, trials.second))
-    named = torch.cat([first, second])
-    outside = named[(named < 0) | (named >= len(embeddings))]
-    if len(outside):
-        raise ValueError(
-            f"a trial names utterance {int(outside.max())}, but there are {len(embeddings)} "
-            "embeddings: the trial list belongs to another corpus"
-        )
-    unit = F.normalize(embeddings.float(), dim=-1)
-    unit = unit.mean(dim=1) if unit.dim() == 3 else unit
-    out = torch.empty(len(first))
-    for begin in range(0, len(first), block):
-        rows = slice(begin, begin + block)
-        a, b = (unit[x[rows].to(unit.device)] for x in (first, second))
-        out[rows] = torch.linalg.vecdot(a, b).cpu()
-    return out.numpy()
+    return cosines(embeddings, trials.first, trials.second)
 
 
-def _equal_lengths(lengths: np.ndarray, samples: int) -> Iterator[np.ndarray]:
-    """Indices of utterances of equal length, at most `samples` samples together, longest first."""
+def cosines(embeddings: Tensor, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Cosines (P,) float32 of the pairs (first, second) of rows (N, D), `BLOCK` at a time."""
+    unit = F.normalize(embeddings.float(), dim=1)
+    sides = (torch.as_tensor(x).to(unit.device).split(BLOCK) for x in (first, second))
+    parts = [torch.linalg.vecdot(unit[a], unit[b]) for a, b in zip(*sides, strict=True)]
+    return torch.cat(parts).cpu().numpy()
+
+
+def _batches(lengths: np.ndarray) -> Iterator[np.ndarray]:
+    """Indices of utterances of equal length, at most `BATCH` seconds together, longest first."""
     order = np.argsort(-lengths, kind="stable")
     for group in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
-        rows = max(1, samples // max(1, int(lengths[group[0]])))
+        rows = max(1, int(BATCH * SAMPLE_RATE) // max(1, int(lengths[group[0]])))
         yield from np.split(group, range(rows, len(group), rows))
 
 
 @torch.no_grad()
 def embed(
-    encoder: Callable[[Tensor], Tensor],
-    corpus: Corpus,
-    device: torch.device | str = "cpu",
-    batch_seconds: float = 120.0,
-    crops: int | None = None,
-    crop_seconds: float = 4.0,
+    encoder: Callable[[Tensor], Tensor], corpus: Corpus, device: torch.device | str = "cpu"
 ) -> Tensor:
     """Representations of all utterances of a corpus by an encoder in evaluation mode.
 
@@ -279,38 +249,10 @@ def embed(
 
     Args:
         encoder: waveforms (B, T) in [-1, 1] -> (B, D); its mode is restored afterwards.
-        batch_seconds: audio in a batch, which bounds the memory.
-        crops: if given, that many evenly spaced crops of `crop_seconds` of each utterance instead
-            (shorter utterances are repeated).
 
     Returns:
-        (N, D) or (N, crops, D) float32 on `device`, in the order of the corpus.
+        (N, D) float32 on `device`, in the order of the corpus.
     """
-    budget = int(batch_seconds * SAMPLE_RATE)
-    training = getattr(encoder, "training", False)
-    if isinstance(encoder, nn.Module):
-        encoder.eval()
-    try:
-        if crops is None:
-            parts = _whole(encoder, corpus, device, budget)
-        else:
-            parts = _cropped(encoder, corpus, device, budget, crops, crop_seconds)
-        index, rows = zip(*parts, strict=True)
-    finally:
-        if training:
-            encoder.train()  # type: ignore[union-attr]
-    rows = torch.cat(rows)
-    out = torch.empty_like(rows)
-    out[torch.as_tensor(np.concatenate(index), device=rows.device)] = rows
-    return out
-
-
-def _waveform(audio: np.ndarray, device: torch.device | str) -> Tensor:
-    """int16 -> float32 in [-1, 1), converted on the device."""
-    return torch.from_numpy(audio).to(device).float() / 32768
-
-
-def _whole(encoder, corpus: Corpus, device, budget: int) -> Iterator[tuple[np.ndarray, Tensor]]:
     longest = int(LONGEST * SAMPLE_RATE)
     if long := int((corpus.lengths > longest).sum()):
         warnings.warn(
@@ -318,24 +260,23 @@ def _whole(encoder, corpus: Corpus, device, budget: int) -> Iterator[tuple[np.nd
             "as the mean over equal windows of it",
             stacklevel=3,
         )
-    for index in _equal_lengths(corpus.lengths, budget):
-        audio = np.stack([corpus.audio(int(i)) for i in index])
-        windows = max(1, -(-audio.shape[1] // longest))
-        audio = audio[:, : audio.shape[1] // windows * windows]
-        parts = [encoder(_waveform(x, device)).float() for x in np.split(audio, windows, axis=1)]
-        yield index, torch.stack(parts).mean(0)
-
-
-def _cropped(
-    encoder, corpus: Corpus, device, budget: int, crops: int, seconds: float
-) -> Iterator[tuple[np.ndarray, Tensor]]:
-    samples = int(seconds * SAMPLE_RATE)
-    places = np.linspace(0.0, 1.0 - 1e-9, crops)
-    rows = max(1, budget // (samples * crops))
-    for begin in range(0, len(corpus), rows):
-        index = np.arange(begin, min(begin + rows, len(corpus)))
-        audio = corpus.crops(index.repeat(crops), np.tile(places, len(index)), samples)
-        yield index, encoder(_waveform(audio, device)).float().unflatten(0, (len(index), crops))
+    training = getattr(encoder, "training", False)
+    if isinstance(encoder, nn.Module):
+        encoder.eval()
+    order, y = [], []
+    try:
+        for index in _batches(corpus.lengths):
+            audio = np.stack([corpus.audio(int(i)) for i in index])
+            windows = max(1, -(-audio.shape[1] // longest))
+            audio = audio[:, : audio.shape[1] // windows * windows]
+            parts = np.split(audio, windows, axis=1)
+            rows = [encoder(torch.from_numpy(x).to(device).float() / 32768) for x in parts]
+            order.append(index)
+            y.append(torch.stack(rows).float().mean(0))
+    finally:
+        if training:
+            encoder.train()  # type: ignore[union-attr]
+    return torch.cat(y)[torch.from_numpy(np.concatenate(order).argsort())]
 
 
 def average_weights(state_dicts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -345,26 +286,15 @@ def average_weights(state_dicts: Sequence[dict[str, Tensor]]) -> dict[str, Tenso
     (counters, pointers) come from the last one. Pass the weights of encoders: a framework's queues
     are floats too, and their mean is meaningless.
 
-    Raises:
-        ValueError: keys that differ.
-
     >>> pair = [{"w": torch.tensor([0.0]), "n": torch.tensor(1)},
     ...         {"w": torch.tensor([3.0]), "n": torch.tensor(2)}]
     >>> average_weights(pair)
     {'w': tensor([1.5000]), 'n': tensor(2)}
     """
-    last = state_dicts[-1]
-    for state in state_dicts:
-        if differing := state.keys() ^ last.keys():
-            raise ValueError(
-                f"'{min(differing)}' and {len(differing) - 1} other entries are not in all of the "
-                "weights: they belong to different architectures"
-            )
 
-    def mean(key: str) -> Tensor:
-        if not last[key].is_floating_point():
-            return last[key].clone()
-        total = sum(state[key].double() for state in state_dicts)
-        return (total / len(state_dicts)).to(last[key].dtype)
+    def mean(key: str, last: Tensor) -> Tensor:
+        if not last.is_floating_point():
+            return last.clone()
+        return torch.stack([state[key].double() for state in state_dicts]).mean(0).to(last.dtype)
 
-    return {key: mean(key) for key in last}
+    return {key: mean(key, last) for key, last in state_dicts[-1].items()}

@@ -153,14 +153,11 @@ def test_subsamples_are_distinct_reproducible_and_representative():
     assert huge.max() < 1_092_009 and huge.min() >= 1
 
 
-def test_similarities_need_a_pair():
+def test_there_may_be_no_pair():
     x = torch.eye(3)
-    with pytest.raises(ValueError, match="none of 3 speakers"):
-        analysis.intra_speaker_similarity(x, [0, 1, 2])
-    with pytest.raises(ValueError, match="cross recordings"):
-        analysis.intra_speaker_similarity(x, [0, 0, 1], [4, 4, 5])
-    with pytest.raises(ValueError, match="cross speakers"):
-        analysis.inter_speaker_similarity(x, [1, 1, 1])
+    assert len(analysis.intra_speaker_similarity(x, [0, 1, 2])) == 0
+    assert len(analysis.intra_speaker_similarity(x, [0, 0, 1], [4, 4, 5])) == 0
+    assert len(analysis.inter_speaker_similarity(x, [1, 1, 1])) == 0
 
 
 @pytest.mark.rounding
@@ -175,36 +172,6 @@ def test_tsne_keeps_speakers_together():
     np.testing.assert_allclose(ours, analysis.tsne(x, seed=0))
 
 
-def test_mfcc_embedding_is_mean_and_deviation_over_time():
-    x = torch.randn(3, 8000, generator=torch.Generator().manual_seed(0)) * 0.1
-    out = analysis.mfcc_embedding(x)
-    assert out.shape == (3, 40)
-    frames = analysis._mfcc(20)(x[1]).T.tolist()  # (L, 20)
-    for c in range(20):
-        values = [frame[c] for frame in frames]
-        assert out[1, c].item() == pytest.approx(np.mean(values), abs=1e-4)
-        assert out[1, 20 + c].item() == pytest.approx(np.std(values, ddof=1), abs=1e-4)
-    assert analysis.mfcc_embedding(x, coefficients=13).shape == (3, 26)
-
-
-def test_mfcc_embedding_does_not_depend_on_the_batch_and_gain_moves_one_coefficient():
-    x = torch.randn(2, 8000, generator=torch.Generator().manual_seed(0))
-    quiet = x * torch.tensor([[1.0], [0.1]])
-    out, alone = analysis.mfcc_embedding(quiet), analysis.mfcc_embedding(quiet[1:])
-    torch.testing.assert_close(out[1:], alone)
-    change = (analysis.mfcc_embedding(x) - out)[1]
-    assert change[0] == pytest.approx(np.log(100) * 40**0.5, rel=1e-3)  # orthonormal DCT
-    assert change[1:].abs().max() < 1e-2
-
-
 def test_nmi_ratio_of_collapsed_representations_is_undefined():
     groups = np.arange(8)
     assert np.isnan(analysis.nmi_ratio(torch.ones(8, 4), groups // 4, groups // 2, 2))
-
-
-def test_standardise():
-    x = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) * 7 + 3
-    x[:, 2] = 5.0
-    out = analysis.standardise(x)
-    torch.testing.assert_close(out.mean(0), torch.zeros(3), atol=1e-5, rtol=0)
-    torch.testing.assert_close(out.std(0), torch.tensor([1.0, 1.0, 0.0]))

@@ -201,11 +201,9 @@ def test_bootstrap_groups_ties_and_narrows_with_confidence():
     wide = scorer.bootstrap_eer(scores, labels, first, second, 50, confidence=0.95)
     narrow = scorer.bootstrap_eer(scores, labels, first, second, 50, confidence=0.5)
     assert wide[0] < narrow[0] < narrow[1] < wide[1]
-    with pytest.raises(ValueError, match="all trials are of one speaker"):
-        scorer.bootstrap_eer([0, 1], [0, 1], [4, 4], [4, 4])
 
 
-def test_score_is_the_cosine_whatever_the_block():
+def test_score_is_the_cosine_whatever_the_block(monkeypatch):
     rng = np.random.default_rng(0)
     embeddings = rng.normal(size=(20, 8)).astype(np.float32)
     trials = Trials(np.zeros(33, int), *rng.integers(20, size=(2, 33)))
@@ -214,25 +212,13 @@ def test_score_is_the_cosine_whatever_the_block():
         for a, b in zip(embeddings[trials.first], embeddings[trials.second], strict=True)
     ]
     for block in (1, 10, 100):
-        ours = scorer.score(torch.from_numpy(embeddings), trials, block=block)
+        monkeypatch.setattr(scorer, "BLOCK", block)
+        ours = scorer.score(torch.from_numpy(embeddings), trials)
         np.testing.assert_allclose(ours, expected, atol=1e-6)
 
 
-def test_score_of_crops_is_the_mean_cosine_of_all_pairs():
-    crops = torch.randn(4, 3, 8, generator=torch.Generator().manual_seed(0))
-    trials = Trials(np.array([1, 0]), np.array([0, 2]), np.array([1, 3]))
-    unit = crops / crops.norm(dim=-1, keepdim=True)
-    expected = [
-        np.mean([float(a @ b) for a in unit[i] for b in unit[j]]) for i, j in ((0, 1), (2, 3))
-    ]
-    np.testing.assert_allclose(scorer.score(crops, trials), expected, atol=1e-6)
-
-
-def test_score_refuses_broken_embeddings_and_foreign_trials():
-    for absent in (5, -1):
-        trials = Trials(np.array([1]), np.array([0]), np.array([absent]))
-        with pytest.raises(ValueError, match=f"utterance {absent}, but there are 3"):
-            scorer.score(torch.ones(3, 2), trials)
+def test_score_refuses_broken_embeddings():
+    trials = Trials(np.array([1]), np.array([0]), np.array([5]))
     for value in (NAN, INF, 0.0):
         embeddings = torch.ones(6, 2)
         embeddings[2] = value
@@ -263,28 +249,17 @@ class Statistics(nn.Module):
         return torch.stack([waveform.mean(1), waveform.std(1), waveform[:, 0], peak], 1)
 
 
-def test_embed_reads_whole_utterances_without_padding():
+def test_embed_reads_whole_utterances_without_padding(monkeypatch):
+    monkeypatch.setattr(scorer, "BATCH", 1800 / 16_000)
     corpus, encoder = small_corpus(), Statistics().train()
-    out = scorer.embed(encoder, corpus, batch_seconds=1800 / 16000)
+    out = scorer.embed(encoder, corpus)
     assert encoder.training
     assert encoder.shapes == [(2, 900), (1, 900), (1, 400), (1, 123)]
     for i in range(5):
         audio = torch.from_numpy(corpus.audio(i).astype(np.float32) / 32768)[None]
         torch.testing.assert_close(out[i : i + 1], Statistics().eval()(audio))
-    alone = scorer.embed(encoder, corpus, batch_seconds=1e-4)
-    torch.testing.assert_close(out, alone)
-
-
-def test_embed_crops():
-    corpus = small_corpus()
-    out = scorer.embed(Statistics(), corpus, crops=3, crop_seconds=200 / 16000, batch_seconds=0.04)
-    assert out.shape == (5, 3, 4)
-    first = corpus.audio(0).astype(np.float32) / 32768
-    for crop, begin in enumerate((0, 350, 700)):
-        expected = Statistics().eval()(torch.from_numpy(first[begin : begin + 200])[None])
-        torch.testing.assert_close(out[0, crop], expected[0])
-    short = np.resize(corpus.audio(4), 200).astype(np.float32) / 32768
-    torch.testing.assert_close(out[4, 1, 0], torch.tensor(short.mean()))
+    monkeypatch.setattr(scorer, "BATCH", 1e-4)
+    torch.testing.assert_close(out, scorer.embed(encoder, corpus))
 
 
 def test_long_utterances_are_the_mean_over_windows(monkeypatch):
@@ -318,10 +293,3 @@ def test_average_weights():
     nn.BatchNorm1d(4).load_state_dict(average)
     half = [{"w": torch.full((1,), 60000.0, dtype=torch.float16)}] * 2
     assert scorer.average_weights(half)["w"].tolist() == [60000.0]
-
-
-def test_average_weights_refuses_other_architectures():
-    a = {"w": torch.ones(2), "b": torch.ones(1)}
-    for others in ([a, {"w": torch.ones(2)}], [{"w": torch.ones(2)}, a]):
-        with pytest.raises(ValueError, match=r"'b' and 0 other .*different architectures"):
-            scorer.average_weights(others)

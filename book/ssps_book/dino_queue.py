@@ -24,74 +24,62 @@ def mebibytes(slots: int, width: int, bytes_each: int = 4) -> float:
 
 
 def compare(
-    framework: DINO,
-    batches: Sequence[list[Tensor]],
-    epochs: int,
-    learning_rate: float,
-    ssl_epochs: int = 1,
-    seed: int = 0,
+    framework: DINO, batches: Sequence[list[Tensor]], epochs: int, learning_rate: float
 ) -> dict[str, Tensor]:
     """Train with bottlenecks in the queue and note the loss that logits would have given.
 
     Every batch comes once an epoch; an utterance's positive is another one of its batch as the
-    teacher saw it an epoch before, so rows are as old as in a Q' of all N utterances. SGD as in
-    Section IV-C: learning rate and momentum follow cosines, gradients are clipped at a norm of 3.
+    teacher saw it an epoch before, so rows are as old as in a Q' of all N utterances. In a first
+    epoch with the utterances' own positives the queue is filled.
 
     Args:
         framework: with `queue="bottleneck"`, trained in place.
         batches: the views of each mini-batch, [(B, T_v), ...] one per crop.
         epochs: passes with pseudo-positives, which are measured.
         learning_rate: at the start, 1e-5 at the end.
-        ssl_epochs: passes before with the utterances' own positives, at least 1; the published runs
-            have 80 and 20 epochs.
 
     Returns:
         "bottleneck" and "logits": the two losses, (epochs, batches), from the same weights and
         centre; "own": the loss with the positives of the mini-batch itself, for comparison.
-
-    Raises:
-        ValueError: the framework keeps logits already, or ssl_epochs is 0.
     """
-    if framework.queue != "bottleneck":
-        raise ValueError(f"queue is {framework.queue!r}, expected 'bottleneck': logits hide it.")
-    if ssl_epochs < 1:
-        raise ValueError(f"ssl_epochs is {ssl_epochs}, expected at least 1: one fills the queue.")
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     optimizer = torch.optim.SGD(framework.parameter_groups(5e-5), lr=learning_rate, momentum=0.9)
-    memory: dict[int, tuple[Tensor, Tensor]] = {}
-    rows: dict[str, list[Tensor]] = {"bottleneck": [], "logits": [], "own": []}
-    for epoch in range(ssl_epochs + epochs):
+    queue: dict[int, tuple[Tensor, Tensor]] = {}  # of each batch, bottlenecks and logits
+    losses = []
+    for epoch in range(1 + epochs):
         for b, views in enumerate(batches):
-            progress = (epoch + b / len(batches)) / (ssl_epochs + epochs)
+            progress = (epoch + b / len(batches)) / (1 + epochs)
             framework.before_step(epoch, progress)
-            for group in optimizer.param_groups:
-                group["lr"] = 1e-5 + (learning_rate - 1e-5) * (1 + math.cos(math.pi * progress)) / 2
             z, own = framework(views)
-            stored = own, framework.logits(own)
             z_pos = own
-            if epoch >= ssl_epochs:
+            if epoch > 0:
                 pos = torch.randperm(len(own), generator=generator)
-                z_pos, logits = (x[pos] for x in memory[b])
-                rows["own"].append(framework.loss(z, own).detach())
-                rows["logits"].append(_loss_of_logits(framework, z, logits))
-            loss = framework.loss(z, z_pos)
-            if epoch >= ssl_epochs:
-                rows["bottleneck"].append(loss.detach())
-            memory[b] = stored
-            optimizer.zero_grad()
-            loss.backward()
-            framework.after_backward(epoch)
-            torch.nn.utils.clip_grad_norm_(framework.parameters(), 3.0)
-            optimizer.step()
-            framework.after_step(z.detach(), z_pos)
-    return {name: torch.stack(values).view(epochs, -1) for name, values in rows.items()}
+                z_pos, logits = (x[pos] for x in queue[b])
+                losses.append(_losses(framework, z, z_pos, logits, own))
+            queue[b] = own, framework.logits(own)
+            rate = 1e-5 + (learning_rate - 1e-5) * (1 + math.cos(math.pi * progress)) / 2
+            _step(framework, optimizer, rate, epoch, z, z_pos)
+    by_name = torch.stack(losses).view(epochs, -1, 3).unbind(2)
+    return dict(zip(("bottleneck", "logits", "own"), by_name, strict=True))
 
 
 @torch.no_grad()
-def _loss_of_logits(framework: DINO, z: Tensor, logits: Tensor) -> Tensor:
-    """The loss against teacher's logits (B, 2, outputs) as they were stored."""
+def _losses(framework: DINO, z: Tensor, z_pos: Tensor, logits: Tensor, own: Tensor) -> Tensor:
+    """Against bottlenecks, against logits (B, 2, outputs) as they were stored, and own: (3,)."""
+    bottlenecks = framework.loss(z, z_pos), framework.loss(z, own)
     framework.queue = "logits"
-    try:
-        return framework.loss(z, logits)
-    finally:
-        framework.queue = "bottleneck"
+    stored = framework.loss(z, logits)
+    framework.queue = "bottleneck"
+    return torch.stack([bottlenecks[0], stored, bottlenecks[1]])
+
+
+def _step(framework: DINO, optimizer, rate: float, epoch: int, z: Tensor, z_pos: Tensor) -> None:
+    """SGD as in Section IV-C: gradients are clipped at a norm of 3."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad()
+    framework.loss(z, z_pos).backward()
+    framework.after_backward(epoch)
+    torch.nn.utils.clip_grad_norm_(framework.parameters(), 3.0)
+    optimizer.step()
+    framework.after_step(z.detach(), z_pos)

@@ -51,31 +51,21 @@ def maps(
         frames: title -> (a few words about it, points (N, 2)).
         speakers, recordings: (N,) labels, the same for all maps.
         start: position of the map that is shown first.
-
-    Raises:
-        ValueError: a map has another number of utterances than there are labels.
     """
-    _, speaker = np.unique(speakers, return_inverse=True)
+    speaker = np.unique(speakers, return_inverse=True)[1]
     recording = np.zeros_like(speaker)
-    for one in range(speaker.max() + 1):
-        own = speaker == one
+    for own in (speaker == one for one in np.unique(speaker)):
         recording[own] = np.unique(np.asarray(recordings)[own], return_inverse=True)[1]
     shown: list[dict[str, Any]] = []
     before = None
     for title, (note, points) in frames.items():
-        if len(points) != len(speaker):
-            raise ValueError(
-                f"the map '{title}' has {len(points)} points but there are {len(speaker)} labels: "
-                "all maps must show the same utterances"
-            )
         before = turned(points, before)
-        placed = (before + 1) / 2
-        rows = [[round(float(v), 3) for v in row] for row in placed]
+        rows = ((before + 1) / 2).round(3).tolist()
         shown.append({"title": title, "note": note, "points": rows})
     return Explorable({
         "kind": "maps", "figure": figure, "start": start, "frames": shown,
         "speakers": speaker.tolist(), "recordings": recording.tolist(),
-        "names": [str(i + 1) for i in range(int(speaker.max()) + 1)], "colors": SPEAKERS,
+        "names": [str(one + 1) for one in np.unique(speaker)], "colors": SPEAKERS,
     })  # fmt: skip
 
 
@@ -102,28 +92,20 @@ def grid(
         rows: each has `k`, `m` and the values; pairs that occur several times are averaged.
         series: name of a value in the rows -> how it is called on the page.
         start: (K, M) that is shown first.
-
-    Raises:
-        ValueError: no row has the K and M of `start`.
     """
     found: dict[tuple[int, int], list[Mapping[str, float]]] = {}
     for row in rows:
         found.setdefault((int(row["k"]), int(row["m"])), []).append(row)
-    if start not in found:
-        raise ValueError(f"no row has K, M = {start}, there are {sorted(found)}: start at one")
     ks, ms = (sorted({pair[i] for pair in found}) for i in (0, 1))
 
     def mean(k: int, m: int, name: str) -> float | None:
-        values = [row[name] for row in found.get((k, m), [])]
-        middle = math.nan if not values else sum(values) / len(values)
-        return None if math.isnan(middle) else round(middle, 3)
+        middle = np.mean([row[name] for row in found.get((k, m), [])] or [math.nan])
+        return None if math.isnan(middle) else round(float(middle), 3)
 
     looks = ((STYLES["ssps-clustering"][0], ""), (OTHERS[1], "7 3"), (OTHERS[3], "2 3"))
     curves = [
-        {
-            "name": label, "color": color, "dash": dash,
-            "values": [[mean(k, m, name) for k in ks] for m in ms],
-        }
+        {"name": label, "color": color, "dash": dash,
+         "values": [[mean(k, m, name) for k in ks] for m in ms]}
         for (name, label), (color, dash) in zip(series.items(), looks, strict=False)
     ]  # fmt: skip
     place = [ks.index(start[0]), ms.index(start[1])]

@@ -5,11 +5,10 @@ their first mini-batches would be given is not: one pass over the corpus fills t
 and every sampler draws from the same ones.
 """
 
-import json
 import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from pathlib import Path
 from typing import cast
@@ -20,12 +19,11 @@ import torch
 from ssps_book import paper, records
 from ssps_lib import recipes
 from ssps_lib.analysis import PositiveObserver
-from ssps_lib.positives import Clustering, NearestNeighbors, PositiveSampler
-from ssps_lib.training import RunConfig, loop, record, run_folder, state
+from ssps_lib.positives import Clustering, NearestNeighbors, PositiveSampler, Queue
+from ssps_lib.training import RunConfig, loop, state
 from ssps_lib.training.build import Parts
 from ssps_lib.training.ssps import SSPS
 
-Key = tuple[str, int | None, int]  # positives, K, M
 WINDOWS = (0, 1, 2, 3, 5)  # M of SSPS-Clustering, as in Table II
 NEAREST = (1, 2, 3, 5, 8, 12, 16, 23, 35, 50)  # M of SSPS-NN
 # K and M of the rows of Table II that the book also trains (see `own_clusters`): as many clusters
@@ -102,10 +100,8 @@ def measure(
     those of the first SSPS epoch; only the encoder does not learn between the batches.
 
     Args:
-        ssl: a run that is finished on this machine.
-        clusters: values of K.
-        windows: values of M of SSPS-Clustering; one that is not below K is left out.
-        nearest: values of M of SSPS-NN.
+        clusters, windows: K and M of SSPS-Clustering; an M that is not below K is left out.
+        nearest: M of SSPS-NN.
 
     Returns:
         The record: name, `start_from` (the config of `ssl`), machine, seconds, versions, and
@@ -113,37 +109,20 @@ def measure(
 
     Raises:
         FileNotFoundError: the weights of `ssl` are not on this machine.
-        ValueError: K above the number of utterances.
     """
-    parent = state.find(run_folder(ssl) / "checkpoint")
-    if parent is None:
-        raise FileNotFoundError(
-            f"the weights of run {ssl.name} are not on this machine: train it first with "
-            "training.run(config)"
-        )
-    started = time.perf_counter()
+    parent, started = records.checkpoint(ssl), time.perf_counter()
     widest = {"positives": "ssps-clustering", "clusters": max(clusters), "window": 0}
     with tempfile.TemporaryDirectory() as folder:
-        config = ssl.with_(**widest, epochs=1, start_from=ssl)
-        parts = state.begin(config, Path(folder), parent)
+        parts = state.begin(ssl.with_(**widest, epochs=1, start_from=ssl), Path(folder), parent)
         loop.fill(parts)
-    seed = config.seed + parts.position.epoch
-    ssps = cast(SSPS, parts.ssps)
-    samplers = {**_clusterings(ssps, seed, clusters, windows), **_neighbours(ssps, nearest)}
+    ssps, seed = cast(SSPS, parts.ssps), ssl.seed + parts.position.epoch
     rows = [
-        dict(zip(("positives", "k", "m"), key, strict=True)) | accuracies(parts, sampler)
-        for key, sampler in samplers.items()
+        {"positives": positives, "k": k, "m": m} | accuracies(parts, sampler)
+        for positives, k, m, sampler in _samplers(ssps, seed, clusters, windows, nearest)
     ]
-    return {
-        "format": record.FORMAT,
-        "name": _name(ssl),
-        "note": "K and M when SSPS starts, nothing trained",
-        "start_from": ssl.to_dict(),
-        "machine": record.machine(parts.device, 1),
-        "seconds": round(time.perf_counter() - started, 1),
-        "versions": record.versions(),
-        "rows": rows,
-    }
+    note = "K and M when SSPS starts, nothing trained"
+    found = {"note": note, "start_from": ssl.to_dict(), "rows": rows}
+    return records.measured(_name(ssl), parts.device, started, **found)
 
 
 def accuracies(parts: Parts, sampler: PositiveSampler) -> dict[str, float]:
@@ -157,44 +136,34 @@ def accuracies(parts: Parts, sampler: PositiveSampler) -> dict[str, float]:
     return observer.result()
 
 
-def _clusterings(
-    ssps: SSPS, seed: int, clusters: Sequence[int], windows: Sequence[int]
-) -> dict[Key, Clustering]:
-    """Each K is clustered once, for its widest window; narrower ones see its nearest columns."""
-    samplers = {}
+def _samplers(
+    ssps: SSPS, seed: int, clusters: Iterable[int], windows: Sequence[int], nearest: Sequence[int]
+) -> Iterator[tuple[str, int | None, int, PositiveSampler]]:
+    """Positives, K, M and the sampler that has seen the reference queue."""
     for k in sorted(set(clusters)):
         fitting = [m for m in windows if m < k]
-        widest = Clustering(k, max(fitting))
-        widest.refresh(ssps.reference_queue, torch.Generator().manual_seed(seed))
-        for m in fitting:
-            sampler = copy(widest)
-            sampler.window = m
-            sampler.neighbors = None if widest.neighbors is None else widest.neighbors[:, :m]
-            samplers["ssps-clustering", k, m] = sampler
-    return samplers
-
-
-def _neighbours(ssps: SSPS, nearest: Sequence[int]) -> dict[Key, NearestNeighbors]:
-    samplers: dict[Key, NearestNeighbors]
-    samplers = {("ssps-nn", None, m): NearestNeighbors(m) for m in nearest}
-    for sampler in samplers.values():
+        for sampler in narrowed(k, fitting, ssps.reference_queue, seed):
+            yield "ssps-clustering", k, sampler.window, sampler
+    for m in nearest:
+        sampler = NearestNeighbors(m)
         sampler.refresh(ssps.reference_queue)
-    return samplers
+        yield "ssps-nn", None, m, sampler
 
 
-def save(values: dict) -> Path:
-    """Store what `measure` gave among the book's records, whole or not at all."""
-    target = records.folder() / f"{values['name']}.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(".partial")
-    partial.write_text(json.dumps(record.rounded(values), indent=1) + "\n")
-    return partial.replace(target)
+def narrowed(k: int, windows: Sequence[int], reference: Queue, seed: int) -> Iterator[Clustering]:
+    """A sampler for each M on the same clusters: narrower windows see the nearest columns."""
+    widest = Clustering(k, max(windows))
+    widest.refresh(reference, torch.Generator().manual_seed(seed))
+    for m in windows:
+        sampler = copy(widest)
+        sampler.window = m
+        sampler.neighbors = None if widest.neighbors is None else widest.neighbors[:, :m]
+        yield sampler
 
 
 def load(ssl: RunConfig) -> dict | None:
     """The stored record of the run `ssl`; None if there is none."""
-    target = records.folder() / f"{_name(ssl)}.json"
-    return json.loads(target.read_text()) if target.exists() else None
+    return records.load_values(_name(ssl))
 
 
 def _name(ssl: RunConfig) -> str:

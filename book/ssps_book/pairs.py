@@ -13,21 +13,16 @@ import numpy as np
 import torch
 
 from ssps_book import records
-from ssps_lib.training import RunConfig, loop, record, run_folder, state
+from ssps_lib.training import RunConfig, loop, run_folder, state
 from ssps_lib.training.build import Parts
 from ssps_lib.training.ssps import SSPS
 
 
 def measure(config: RunConfig, anchors: int = 8, draws: int = 2) -> dict:
-    """Pseudo-positives of a few anchors, when the run `config` began and when it had finished.
+    """`draws` pseudo-positives of a few anchors, when an SSPS run began and when it had finished.
 
     "before" clusters what the SSL run `config.start_from` makes of the references, as the first
     epoch of SSPS does; "after" clusters the reference queue of the finished run.
-
-    Args:
-        config: an SSPS run that is finished on this machine, and so is the run it started from.
-        anchors: how many training utterances, drawn from the seed of the run.
-        draws: pseudo-positives of each anchor.
 
     Returns:
         The record: name, note, `start_from` (of the run), machine, seconds, versions and `anchors`,
@@ -35,36 +30,23 @@ def measure(config: RunConfig, anchors: int = 8, draws: int = 2) -> dict:
         speaker and recording of an utterance, and which utterance of its recording it is.
 
     Raises:
-        FileNotFoundError: the checkpoint of one of the two runs is not on this machine.
-        ValueError: `config` starts from no run or does not bootstrap.
+        FileNotFoundError: the weights of one of the two runs are not on this machine.
     """
-    if config.start_from is None or not config.positives.startswith("ssps"):
-        raise ValueError(
-            f"run {config.name} has nothing to pair: give an SSPS run that continues another run"
-        )
-    began = time.perf_counter()
+    started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        before = state.begin(config, Path(folder), _checkpoint(config.start_from))
+        before = state.begin(config, Path(folder), records.checkpoint(config.start_from))
         loop.fill(before)
-    _checkpoint(config)
+    records.checkpoint(config)  # without it there is no "after"
     after = state.begin(config, run_folder(config))
     rng, corpus = np.random.default_rng(config.seed), before.data.corpus
     index = rng.choice(len(corpus), min(anchors, len(corpus)), replace=False)
     chosen = {"before": choose(before, index, draws), "after": choose(after, index, draws)}
-    return {
-        "format": record.FORMAT,
-        "name": _name(config),
-        "note": "pseudo-positives of a few anchors",
-        "start_from": config.to_dict(),
-        "machine": record.machine(before.device, 1),
-        "seconds": round(time.perf_counter() - began, 1),
-        "versions": record.versions(),
-        "anchors": [
-            key(corpus, i)
-            | {when: [key(corpus, j) for j in rows[n]] for when, rows in chosen.items()}
-            for n, i in enumerate(index)
-        ],
-    }
+    found = [
+        key(corpus, i) | {when: [key(corpus, j) for j in rows[n]] for when, rows in chosen.items()}
+        for n, i in enumerate(index)
+    ]
+    more = {"note": "pseudo-positives of a few anchors", "start_from": config.to_dict()}
+    return records.measured(_name(config), before.device, started, **more, anchors=found)
 
 
 def choose(parts: Parts, index: np.ndarray, draws: int) -> list[list[int]]:
@@ -91,24 +73,9 @@ def key(corpus, i: int) -> dict[str, int]:
     }
 
 
-def save(values: dict) -> Path:
-    """Store what `measure` gave among the book's records."""
-    return records.save_values(values["name"], values)
-
-
 def load(config: RunConfig) -> dict | None:
     """The stored record of the run `config`; None if there is none."""
     return records.load_values(_name(config))
-
-
-def _checkpoint(config: RunConfig) -> Path:
-    found = state.find(run_folder(config) / "checkpoint")
-    if found is None:
-        raise FileNotFoundError(
-            f"the checkpoint of run {config.name} is not on this machine: train it first with "
-            "training.run(config)"
-        )
-    return found
 
 
 def _name(config: RunConfig) -> str:

@@ -1,7 +1,7 @@
 """The book's figures: one style, one colour for each positive sampling, plain arrays in.
 
-Every function draws into `ax` (a new figure by default) and returns it; nothing here trains, scores
-or reads a record. Figures are drawn on a light card of their own, so that they stay legible when
+Functions draw into `ax`, or a new figure, and return it; nothing here trains, scores or reads a
+record. Figures are drawn on a light card of their own, so that they stay legible when
 the page is dark. Colour-blind readers can tell the colours apart (Okabe and Ito's set). Importing
 this module sets the style of all figures that follow, and makes a notebook store vector graphics.
 """
@@ -40,41 +40,36 @@ SPEAKERS = (
 MARKERS = "osD^vPX<>*"
 
 
-def set_style() -> None:
-    """Make seaborn's white grid on the card the style of all figures that follow."""
-    sns.set_theme(
-        context="notebook",
-        style="whitegrid",
-        palette=[colour for colour, *_ in STYLES.values()],
-        rc={
-            "figure.facecolor": CARD, "axes.facecolor": CARD, "savefig.facecolor": CARD,
-            "figure.figsize": (6.4, 4.0), "figure.dpi": 110, "savefig.bbox": "tight",
-            "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
-            "axes.edgecolor": INK, "grid.color": GRID, "grid.linewidth": 0.8,
-            "axes.titlesize": 12, "axes.labelsize": 11, "legend.fontsize": 10,
-            "xtick.labelsize": 10, "ytick.labelsize": 10, "lines.linewidth": 2.0,
-            "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
-            "font.family": "sans-serif", "figure.constrained_layout.use": True,
-            "svg.hashsalt": "ssps",  # the same figure gives the same file
-        },
-    )  # fmt: skip
+sns.set_theme(
+    context="notebook",
+    style="whitegrid",
+    palette=[colour for colour, *_ in STYLES.values()],
+    rc={
+        "figure.facecolor": CARD, "axes.facecolor": CARD, "savefig.facecolor": CARD,
+        "figure.figsize": (6.4, 4.0), "figure.dpi": 110, "savefig.bbox": "tight",
+        "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
+        "axes.edgecolor": INK, "grid.color": GRID, "grid.linewidth": 0.8,
+        "axes.titlesize": 12, "axes.labelsize": 11, "legend.fontsize": 10,
+        "xtick.labelsize": 10, "ytick.labelsize": 10, "lines.linewidth": 2.0,
+        "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
+        "font.family": "sans-serif", "figure.constrained_layout.use": True,
+        "svg.hashsalt": "ssps",  # the same figure gives the same file
+    },
+)  # fmt: skip
 
 
-def set_vector_output() -> bool:
-    """In a notebook, store figures as SVG, without a date; returns whether this is a notebook."""
+def _set_vector_output() -> None:
+    """In a notebook, store figures as SVG, without a date."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    if shell is None:
-        return False
-    from matplotlib_inline.config import InlineBackend
+    if shell is not None:
+        from matplotlib_inline.config import InlineBackend
 
-    inline = InlineBackend.instance(parent=shell)
-    inline.print_figure_kwargs = {"bbox_inches": "tight", "metadata": {"Date": None}}
-    inline.figure_formats = {"svg"}
-    return True
+        inline = InlineBackend.instance(parent=shell)
+        inline.print_figure_kwargs = {"bbox_inches": "tight", "metadata": {"Date": None}}
+        inline.figure_formats = {"svg"}
 
 
-set_style()
-set_vector_output()
+_set_vector_output()
 
 
 def style(key: str, position: int = 0) -> dict[str, object]:
@@ -92,17 +87,8 @@ def style(key: str, position: int = 0) -> dict[str, object]:
         return {"color": OTHERS[position % len(OTHERS)], "linestyle": "-", "label": key}
     color, linestyle, label = STYLES[name]
     if suffix:
-        return {"color": color, "linestyle": ":", "label": f"{label} {suffix}"}
+        linestyle, label = ":", f"{label} {suffix}"
     return {"color": color, "linestyle": linestyle, "label": label}
-
-
-def _axes(ax: Axes | None, **size: object) -> Axes:
-    return plt.subplots(**size)[1] if ax is None else ax
-
-
-def _legend(ax: Axes, **options: object) -> None:
-    if ax.get_legend_handles_labels()[1]:
-        ax.legend(**options)
 
 
 def curves(
@@ -120,7 +106,7 @@ def curves(
         intervals: name -> (low, high) drawn as a band.
         start: epoch at which SSPS begins, marked by a line.
     """
-    ax = _axes(ax)
+    ax = ax or plt.subplots()[1]
     for i, (key, (x, y)) in enumerate(series.items()):
         look = style(key, i)
         ax.plot(x, y, marker="o" if len(x) < 25 else None, markersize=4, **look)
@@ -134,7 +120,7 @@ def curves(
     if xlabel == "epoch":
         whole = mpl.ticker.MaxNLocator("auto", integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
         ax.xaxis.set_major_locator(whole)
-    _legend(ax)
+    ax.legend()
     return ax
 
 
@@ -147,21 +133,17 @@ def _probit(rate: Array) -> np.ndarray:
 
 
 def det(
-    operating_points: Mapping[str, tuple[Array, Array]],
-    eers: Mapping[str, float] | None = None,
-    ax: Axes | None = None,
+    operating_points: Mapping[str, tuple[Array, Array]], eers: Mapping[str, float], ax: Axes
 ) -> Axes:
     """Detection error trade-off on normal-deviate axes.
 
     Args:
         operating_points: name -> (fpr, fnr) as fractions, from `scorer.det_curve`.
-        eers: name -> EER in percent, added to the legend.
+        eers: name -> EER in percent, for the legend.
     """
-    ax = _axes(ax, figsize=(5.2, 5.0))
     for i, (key, (fpr, fnr)) in enumerate(operating_points.items()):
         look = style(key, i)
-        if eers and key in eers:
-            look["label"] = f"{look['label']}, EER {eers[key]:.1f} %"
+        look["label"] = f"{look['label']}, EER {eers[key]:.1f} %"
         ax.plot(_probit(fpr), _probit(fnr), **look)
     ticks, limits = _probit(RATES / 100), _probit([0.002, 0.7])
     ax.plot(limits, limits, color=GRID, linewidth=1, zorder=0)
@@ -170,16 +152,8 @@ def det(
     ax.set_yticks(ticks, names)
     ax.set(xlim=limits, ylim=limits, aspect="equal",
            xlabel="false alarms (%)", ylabel="misses (%)")  # fmt: skip
-    _legend(ax, loc="upper right")
+    ax.legend(loc="upper right")
     return ax
-
-
-def _weighted(values: Array, edges: Array | None) -> tuple[np.ndarray, np.ndarray]:
-    """Values and weights; with `edges`, the values are shares of the bins between them."""
-    values = np.asarray(values, float)
-    if edges is None:
-        return values, np.ones_like(values)
-    return (np.asarray(edges)[1:] + np.asarray(edges)[:-1]) / 2, values
 
 
 def _median(values: np.ndarray, weights: np.ndarray) -> float:
@@ -189,14 +163,13 @@ def _median(values: np.ndarray, weights: np.ndarray) -> float:
     return float(np.mean([values[order][min(i, len(values) - 1)] for i in middle]))
 
 
-def score_histogram(targets: Array, others: Array, edges: Array, ax: Axes | None = None) -> Axes:
+def score_histogram(targets: Array, others: Array, edges: Array, ax: Axes) -> Axes:
     """Cosines of target and non-target trials, each normalised to its own area.
 
     Args:
         targets, others: share of each bin (n,).
         edges: of the bins (n + 1,).
     """
-    ax = _axes(ax)
     edges = np.asarray(edges)
     used = np.flatnonzero(np.add(targets, others))
     bins = edges[used[0] : used[-1] + 2]
@@ -207,7 +180,7 @@ def score_histogram(targets: Array, others: Array, edges: Array, ax: Axes | None
         ax.hist(**shown, bins=bins, density=True, histtype="step", linewidth=1.6, label=label)
     ax.set(xlabel="cosine", ylabel="density")
     ax.grid(axis="x", visible=False)
-    _legend(ax, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    ax.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return ax
 
 
@@ -222,9 +195,12 @@ def similarity_distributions(
     Args:
         similarities: name -> cosines; or, with the `edges` (n + 1,) of bins, shares of the bins.
     """
-    ax = _axes(ax)
+    ax = ax or plt.subplots()[1]
     for i, (key, values) in enumerate(similarities.items()):
-        values, weights = _weighted(values, edges)
+        values = np.asarray(values, float)
+        weights = np.ones_like(values)
+        if edges is not None:
+            values, weights = (np.asarray(edges)[1:] + np.asarray(edges)[:-1]) / 2, values
         values, weights = values[weights > 0], weights[weights > 0]
         look, median = style(key, i), _median(values, weights)
         look["label"] = f"{look['label']}, median {median:.2f}"
@@ -234,28 +210,24 @@ def similarity_distributions(
         ax.axvline(median, color=look["color"], linewidth=1.2, linestyle="--")
     ax.set(xlabel=xlabel, ylabel="density")
     ax.grid(axis="x", visible=False)
-    _legend(ax, loc="upper left")
+    ax.legend(loc="upper left")
     return ax
 
 
 def speaker_map(
     points: np.ndarray,
     speakers: Array,
-    recordings: Array | None = None,
+    recordings: Array,
     title: str = "",
     ax: Axes | None = None,
     colors: Sequence[str] = SPEAKERS,
 ) -> Axes:
-    """t-SNE map (Figure 6): a colour for each speaker, a marker for each of its recordings.
+    """t-SNE map (N, 2) (Figure 6): a colour for each speaker, a marker for each of its recordings.
 
-    Args:
-        points: (N, 2), from `analysis.tsne`.
-        speakers, recordings: (N,) labels; up to 10 speakers have their own colour.
-        colors: of the speakers, in the order of their labels.
+    `colors`: of the speakers, in the order of their labels; by default there are 10.
     """
-    ax = _axes(ax, figsize=(5.2, 4.8))
-    speakers = np.asarray(speakers)
-    recordings = np.zeros_like(speakers) if recordings is None else np.asarray(recordings)
+    ax = ax or plt.subplots()[1]
+    speakers, recordings = np.asarray(speakers), np.asarray(recordings)
     for i, speaker in enumerate(np.unique(speakers)):
         own = speakers == speaker
         for j, recording in enumerate(np.unique(recordings[own])):
@@ -268,72 +240,46 @@ def speaker_map(
     return ax
 
 
-def bars(
-    groups: Mapping[str, Mapping[str, float]],
-    ylabel: str,
-    intervals: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
-    fmt: str = "{:.1f}",
-    ax: Axes | None = None,
-) -> Axes:
-    """Grouped bars, such as the EER of each framework (groups) by positive sampling (bars).
-
-    Args:
-        groups: group -> name -> value.
-        intervals: group -> name -> (low, high), drawn as whiskers.
-        fmt: how a value is written above its bar.
-    """
-    ax = _axes(ax, figsize=(max(5.0, 1.7 * len(groups)), 4.0))
+def bars(groups: Mapping[str, Mapping[str, float]], ylabel: str, fmt: str = "{:.1f}") -> Axes:
+    """Grouped bars: group -> name -> value, such as EERs of frameworks by positive sampling."""
+    _, ax = plt.subplots(figsize=(max(5.0, 1.7 * len(groups)), 4.0))
     names = list(dict.fromkeys(name for values in groups.values() for name in values))
     width = 0.84 / len(names)
     for i, name in enumerate(names):
-        present = [g for g, values in enumerate(groups.values()) if name in values]
-        values = [list(groups.values())[g][name] for g in present]
-        x = np.array(present) + (i - (len(names) - 1) / 2) * width
+        found = {g: values[name] for g, values in enumerate(groups.values()) if name in values}
+        x = np.array(list(found)) + (i - (len(names) - 1) / 2) * width
         look = style(name, i)
-        ax.bar(x, values, width * 0.92, color=look["color"], label=look["label"])
-        tops = list(values)
-        for n, g in enumerate(present):
-            span = (intervals or {}).get(list(groups)[g], {}).get(name)
-            if span is not None:
-                ax.plot([x[n], x[n]], span, color=INK, linewidth=1.4)
-                tops[n] = max(span[1], values[n])
-            ax.annotate(fmt.format(values[n]), (x[n], tops[n]), xytext=(0, 2), ha="center",
-                        textcoords="offset points", fontsize=8)  # fmt: skip
+        drawn = ax.bar(x, list(found.values()), width * 0.92, color=look["color"],
+                       label=look["label"])  # fmt: skip
+        ax.bar_label(drawn, fmt=fmt, padding=2, fontsize=8)
     ax.set_xticks(range(len(groups)), list(groups))
     ax.set(ylabel=ylabel)
     ax.grid(axis="x", visible=False)
     ax.margins(y=0.12)
-    _legend(ax, ncols=min(4, len(names)), loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    ax.legend(ncols=min(4, len(names)), loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return ax
 
 
 def grid(
     values: Mapping[tuple[Any, Any], float],
-    xlabel: str = "M",
-    ylabel: str = "K",
-    label: str = "EER (%)",
-    fmt: str = ".2f",
+    label: str,
     lower_is_better: bool = True,
-    ax: Axes | None = None,
+    *,
+    ax: Axes,
 ) -> Axes:
-    """Values over two hyper-parameters as a heat map (Table II, Figure 4); the best is framed.
-
-    Args:
-        values: (row, column) -> value, such as (K, M) -> EER; missing pairs stay empty.
-    """
-    ax = _axes(ax)
+    """Values over (K, M) as a heat map (Table II, Figure 4); the best is framed."""
     rows = list(dict.fromkeys(row for row, _ in values))
     columns = sorted({column for _, column in values})
     table = np.array([[values.get((row, column), np.nan) for column in columns] for row in rows])
     names = [f"{row:,}" if isinstance(row, int) else str(row) for row in rows]
-    sns.heatmap(table, annot=True, fmt=fmt, linewidths=1.5, linecolor=CARD, ax=ax,
+    sns.heatmap(table, annot=True, fmt=".2f", linewidths=1.5, linecolor=CARD, ax=ax,
                 cmap="crest" if lower_is_better else "crest_r", xticklabels=columns,
                 yticklabels=names, cbar_kws={"label": label})  # fmt: skip
     best = np.nanargmin(table) if lower_is_better else np.nanargmax(table)
     row, column = divmod(int(best), len(columns))
     ax.add_patch(mpl.patches.Rectangle((column, row), 1, 1, fill=False, edgecolor="#d55e00",
                                        linewidth=3))  # fmt: skip
-    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.set(xlabel="M", ylabel="K")
     ax.tick_params(axis="y", rotation=0)
     ax.grid(visible=False)
     return ax
@@ -346,8 +292,8 @@ def latent_space(
     centroids: np.ndarray | None = None,
     anchor: int | None = None,
     positives: Mapping[str, Array] | None = None,
-    title: str = "",
-    ax: Axes | None = None,
+    *,
+    ax: Axes,
 ) -> Axes:
     """A two-dimensional latent space with an anchor and what may become its positive (Figure 1).
 
@@ -358,7 +304,7 @@ def latent_space(
         positives: sampling -> indices that it may choose, joined to the anchor by lines (a disc
             where that is the anchor itself). Speakers have colours that no sampling has.
     """
-    ax = speaker_map(points, speakers, recordings, title, ax, OTHERS)
+    speaker_map(points, speakers, recordings, ax=ax, colors=OTHERS)
     if centroids is not None:
         ax.scatter(*np.asarray(centroids).T, marker="x", s=60, color=INK, linewidth=1.6,
                    label="centroid", zorder=3)  # fmt: skip
@@ -371,19 +317,12 @@ def latent_space(
     if anchor is not None:
         ax.scatter(*points[anchor], s=190, facecolor="none", edgecolor=INK, linewidth=2,
                    label="anchor", zorder=4)  # fmt: skip
-    _legend(ax, loc="best")
+    ax.legend(loc="best")
     return ax
 
 
-def spectrograms(
-    images: Mapping[str, np.ndarray], hop: float = 0.01, columns: int = 2, ylabel: str = "mel band"
-) -> Figure:
-    """Log-mel spectrograms on one colour scale.
-
-    Args:
-        images: title -> (bands, frames).
-        hop: seconds between frames.
-    """
+def spectrograms(images: Mapping[str, np.ndarray], columns: int = 2) -> Figure:
+    """Log-mel spectrograms (bands, frames of 10 ms) by title, on one colour scale."""
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     size = (3.6 * columns + 0.8, 2.2 * rows + 0.4)
@@ -391,7 +330,7 @@ def spectrograms(
     values = np.concatenate([np.ravel(image) for image in images.values()])
     low, high = np.percentile(values, [1, 99.5])
     for ax, (title, image) in zip(axes.flat, images.items(), strict=False):
-        extent = (0, image.shape[1] * hop, 0, image.shape[0])
+        extent = (0, image.shape[1] * 0.01, 0, image.shape[0])
         drawn = ax.imshow(image, origin="lower", aspect="auto", cmap="mako", vmin=low, vmax=high,
                           extent=extent)  # fmt: skip
         ax.set_title(title)
@@ -399,7 +338,7 @@ def spectrograms(
     for ax in axes.flat[len(images) :]:
         ax.set_axis_off()
     for ax in axes[:, 0]:
-        ax.set_ylabel(ylabel)
+        ax.set_ylabel("mel band")
     for ax in axes[-1]:
         ax.set_xlabel("time (s)")
     fig.colorbar(drawn, ax=axes, label="log energy")
@@ -408,12 +347,9 @@ def spectrograms(
 
 def comparison(
     rows: Sequence[tuple[str, float | None, float | None]],
-    unit: str = "EER (%)",
-    intervals: Sequence[tuple[float, float] | None] | None = None,
-    fmt: str = "{:.2f}",
-    ax: Axes | None = None,
+    intervals: Sequence[tuple[float, float] | None],
 ) -> Axes:
-    """The paper's values beside ours, one line for each system: a table that can be seen.
+    """The paper's EER (%) beside ours, one line for each system: a table that can be seen.
 
     The two are measured on different corpora; what can be compared is the order within a column
     and the distance between its rows.
@@ -422,7 +358,7 @@ def comparison(
         rows: (system, paper's value, ours); None where there is none.
         intervals: (low, high) of ours.
     """
-    ax = _axes(ax, figsize=(7.2, 0.45 * len(rows) + 1.2))
+    _, ax = plt.subplots(figsize=(7.2, 0.45 * len(rows) + 1.2))
     kinds = (("paper", STYLES["ssl"][0], "D", 1.08),
              ("ours", STYLES["ssps-clustering"][0], "o", 1.24))  # fmt: skip
     written = {"transform": ax.get_yaxis_transform(), "ha": "center", "va": "center",
@@ -432,14 +368,14 @@ def comparison(
     for y, (_, *values) in enumerate(rows):
         if None not in values:
             ax.plot(values, [y, y], color=GRID, linewidth=3, zorder=1)
-        if intervals and intervals[y] is not None:
+        if intervals[y] is not None:
             ax.plot(intervals[y], [y, y], color=kinds[1][1], linewidth=1.6, zorder=2)
         for value, (_, color, marker, column) in zip(values, kinds, strict=True):
             if value is not None:
                 ax.scatter(value, y, color=color, marker=marker, s=52, zorder=3)
-            text = "–" if value is None else fmt.format(value)
+            text = "–" if value is None else f"{value:.2f}"
             ax.text(column, y, text, color=INK, **written)
     ax.set_yticks(range(len(rows)), [system for system, *_ in rows])
-    ax.set(xlabel=unit, ylim=(len(rows) - 0.5, -0.5))
+    ax.set(xlabel="EER (%)", ylim=(len(rows) - 0.5, -0.5))
     ax.grid(axis="y", visible=False)
     return ax

@@ -2,10 +2,14 @@
 
 import json
 import os
+import time
 from pathlib import Path
+from typing import Any
 
-from ssps_lib import training
-from ssps_lib.training import Run, RunConfig, record
+import torch
+
+from ssps_lib import files, training
+from ssps_lib.training import Run, RunConfig, record, run_folder, state
 
 
 def folder() -> Path:
@@ -51,16 +55,41 @@ def export(finished: Run) -> Path:
     return target
 
 
+def checkpoint(config: RunConfig) -> Path:
+    """The last checkpoint of a run on this machine; FileNotFoundError where there is none."""
+    found = state.find(run_folder(config) / "checkpoint")
+    if found is None:
+        raise FileNotFoundError(
+            f"the weights of run {config.name} are not on this machine: train it first with "
+            "training.run(config)"
+        )
+    return found
+
+
+def measured(name: str, device: torch.device, started: float, **found: Any) -> dict[str, Any]:
+    """What an experiment without a run of its own found, with where and when.
+
+    `started`: `time.perf_counter()` when it began.
+    """
+    return {
+        "format": record.FORMAT,
+        "name": name,
+        "machine": record.machine(device, 1),
+        "seconds": round(time.perf_counter() - started, 1),
+        "versions": record.versions(),
+        **found,
+    }
+
+
 def save_values(name: str, values: dict) -> Path:
     """Store what an experiment without a run of its own found, as `<name>.json` beside the records.
 
     NaN becomes null, which JSON has. The file appears whole or not at all.
     """
     target = folder() / f"{name}.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(".partial")
-    partial.write_text(json.dumps(record.rounded(values), indent=1, allow_nan=False) + "\n")
-    return partial.replace(target)
+    with files.whole(target) as partial:
+        partial.write_text(json.dumps(record.rounded(values), indent=1, allow_nan=False) + "\n")
+    return target
 
 
 def load_values(name: str) -> dict | None:

@@ -7,7 +7,6 @@ with its own split of the speakers. It names no sessions. Book chapter on real v
 import csv
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,17 +30,16 @@ def arrange(archive: str | Path, folder: str | Path | None = None, blocks: int =
     Raises:
         FileNotFoundError: a list or files that it names are missing.
     """
-    archive = Path(archive)
     folder = Path(folder or files.home() / "corpora" / "speechocean762")
     for split in ("train", "test"):
-        rows = list(_rows(_utterances(archive, split), blocks))
-        for source, row in rows:
-            target = folder / row[0]
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if not target.exists():
-                _place(source, target)
+        rows = [("file", "speaker", "recording")]
+        for speaker, sounds in _utterances(Path(archive), split).items():
+            for block, part in enumerate(np.array_split(sounds, blocks)):
+                for sound in part:
+                    rows.append((f"{speaker}/p{block}/{sound.stem}.wav", speaker, f"p{block}"))
+                    _place(sound, folder / rows[-1][0])
         with open(folder / f"{split}.csv", "w", newline="") as file:
-            csv.writer(file).writerows([("file", "speaker", "recording"), *(r for _, r in rows)])
+            csv.writer(file).writerows(rows)
     return folder
 
 
@@ -59,22 +57,15 @@ def _utterances(archive: Path, split: str) -> dict[str, list[Path]]:
         raise FileNotFoundError(f"'{scp}' names {len(missing)} missing files:\n{listed(missing)}")
     speakers: dict[str, list[Path]] = {}
     for file in sorted(files):
-        speakers.setdefault(file.parent.name.removeprefix("SPEAKER"), []).append(file)
+        speakers.setdefault(file.parent.name.replace("SPEAKER", "s"), []).append(file)
     return speakers
 
 
-def _rows(speakers: dict[str, list[Path]], blocks: int) -> Iterator[tuple]:
-    """Each file with its row (new name, speaker, recording)."""
-    for speaker, sounds in speakers.items():
-        for block, part in enumerate(np.array_split(np.arange(len(sounds)), blocks)):
-            for i in part:
-                name, recording = f"s{speaker}", f"p{block}"
-                new = f"{name}/{recording}/{sounds[i].stem}.wav"
-                yield sounds[i], (new, name, recording)
-
-
 def _place(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
+    except FileExistsError:
+        pass
     except OSError:  # another file system
         shutil.copyfile(source, target)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from ssps_lib.analysis import mean_interval
+from ssps_book.averages import mean_interval
 
 
 def words(rows: Sequence, columns: Sequence[str], name: str, nowrap: bool = False) -> Styler:

@@ -4,25 +4,28 @@ A claim is a list of *effects*, numbers that are positive where the claim is rig
 follows from their intervals over the seeds. Runs are read where they are at hand, never trained.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ssps_book import grid, paper, records
+from ssps_book.averages import mean_interval
+from ssps_book.paper.tables import Result
 from ssps_lib import recipes
-from ssps_lib.analysis import mean_interval
 from ssps_lib.training import Run, RunConfig
 from ssps_lib.training.record import BINS
 
 FRAMEWORKS = ("simclr", "moco", "swav", "vicreg", "dino")
-# Kinds of runs, by their names here.
-Recipe = tuple[str, dict]  # positives, and what is changed in their recipe
-KINDS: dict[str, Recipe] = {name: (name, {}) for name in (
-    "ssl", "ssl-continued", "ssps-nn", "ssps-clustering", "ssps-clustering-c", "supervised",
-)}  # fmt: skip
-PLAIN: dict[str, Recipe] = {f"{name}, plain": (name, {"augmentation": "none"}) for name in
-         ("ssl-continued", "ssps-clustering")}  # fmt: skip
+# Kinds of runs by their names here: positives, and what is changed in their recipe.
+KINDS: dict[str, tuple[str, dict]] = {
+    name: (name, {}) for name in
+    ("ssl", "ssl-continued", "ssps-nn", "ssps-clustering", "ssps-clustering-c", "supervised")
+}  # fmt: skip
+PLAIN = {
+    f"{name}, plain": (name, {"augmentation": "none"})
+    for name in ("ssl-continued", "ssps-clustering")
+}
 
 SEEDS = 3  # an effect needs at least
 WORDS = ("reproduced", "contradicted", "not shown", "not run")
@@ -117,19 +120,19 @@ class Verdict:
 
 def configs(preset: str, seed: int = 1717, **changes) -> dict[tuple[str, str], RunConfig]:
     """The runs that the claims compare, by framework and kind; `changes` go to `recipe`."""
-    wanted = {(name, kind): KINDS[kind] for name in FRAMEWORKS for kind in
-              ("ssl", "ssl-continued", "ssps-clustering", "supervised")}  # fmt: skip
-    simclr = KINDS | PLAIN | {grid.name(*cell): _cell(cell, preset) for cell in grid.TRAINED}
-    wanted |= {("simclr", kind): how for kind, how in simclr.items()}
+    common = ("ssl", "ssl-continued", "ssps-clustering", "supervised")
+    wanted = {(name, kind): KINDS[kind] for name in FRAMEWORKS for kind in common}
+    cells = {
+        grid.name(k, m): (
+            "ssps-clustering", {"clusters": grid.own_clusters(k, preset), "window": m},
+        )
+        for k, m in grid.TRAINED
+    }  # fmt: skip
+    wanted |= {("simclr", kind): how for kind, how in (KINDS | PLAIN | cells).items()}
     return {
-        key: recipes.recipe(key[0], positives, preset=preset, seed=seed, **{**changes, **more})
-        for key, (positives, more) in wanted.items()
+        (name, kind): recipes.recipe(name, positives, preset=preset, seed=seed, **changes | more)
+        for (name, kind), (positives, more) in wanted.items()
     }
-
-
-def _cell(cell: tuple[int, int], preset: str) -> Recipe:
-    k, m = cell
-    return "ssps-clustering", {"clusters": grid.own_clusters(k, preset), "window": m}
 
 
 def gather(preset: str, seeds: int, seed: int = 1717, **changes) -> Runs:
@@ -152,20 +155,7 @@ def decide(runs: Runs) -> list[Verdict]:
     """
     return [
         Verdict(claim, source, chapter, tuple(effects(runs)))
-        for claim, source, chapter, effects in (
-            ("Supervised positives lower the EER of every framework", "V-A, Table I", 13, _labels),
-            ("SSPS lowers the EER of every framework", "V-C, Table III", 13, _ssps),
-            ("SSPS-Clustering beats SSPS-NN", "V-B, Table II", 12, _nearest),
-            ("A neighbouring cluster beats the anchor's own", "V-B, Table II", 12, _neighbour),
-            ("Centroids fail as positives", "V-B, Table II", 12, _centroids),
-            ("The best K lies between speakers and recordings", "V-B, Table II", 12, _between),
-            ("Clusters leave the recording and keep the speaker", "V-B, Figure 4", 5, _pairs),
-            ("The NMI ratio of speaker and recording rises", "V-E, Figure 7", 5, _nmi),
-            ("A speaker's recordings move together", "V-E, Figure 5", 5, _similarity),
-            ("SSPS hardly needs augmentation", "V-F, Table V", 5, _augmentation),
-            ("SimCLR, behind DINO, catches up by SSPS", "V-C, Table III", 13, _dino),
-            ("Supervised positives bound SSPS", "V-C, Table III", 13, _bound),
-        )
+        for claim, source, chapter, effects in CLAIMS
     ]
 
 
@@ -183,38 +173,67 @@ def headline(decided: Sequence[Verdict]) -> str:
     return "\n".join([f"Of {len(decided)} claims of the paper, {', '.join(counts)}.", "", *lines])
 
 
-def _nearest(runs: Runs) -> Iterator[Effect]:
-    yield _search(runs, "EER", "ssps-nn", "ssps-clustering")
+Effects = Callable[[Runs], Iterable[Effect]]
+Table = tuple[Result, ...]
 
 
-def _neighbour(runs: Runs) -> Iterator[Effect]:
-    yield _search(runs, "EER", grid.name(25_000, 0), "ssps-clustering")
+def _compare(
+    runs: Runs, measure: Callable[..., float], *keys: tuple[str, str]
+) -> tuple[float, ...]:
+    """A measure of several kinds of runs, for each seed that has them all."""
+    made = [runs.get(key, {}) for key in keys]
+    seeds = sorted(set.intersection(*(set(by_seed) for by_seed in made)))
+    return tuple(float(measure(*(by_seed[one] for by_seed in made))) for one in seeds)
+
+
+def _of_eers(measure: Callable[..., float]) -> Callable[..., float]:
+    return lambda *made: measure(*(run.eer for run in made))
+
+
+def _falls(runs: Runs, of: str, name: str, before: str, after: str, table: Table) -> Effect:
+    """The relative reduction of the EER from one kind to another, within a framework."""
+    printed = [_published(table, name, kind) for kind in (before, after)]
+    theirs = None if None in printed else paper.reduction(*printed)
+    keys = (name, before), (name, after)
+    return Effect(of, _compare(runs, _of_eers(paper.reduction), *keys), theirs)
+
+
+def _everywhere(before: str, after: str, table: Table) -> Effects:
+    """The reduction of the EER from one kind to another, in every framework."""
+    return lambda runs: [
+        _falls(runs, paper.FRAMEWORKS[name], name, before, after, table) for name in FRAMEWORKS
+    ]
+
+
+def _search(*below: tuple[str, str]) -> Effects:
+    """SimCLR with SSPS-Clustering below other kinds, beside Table II: words and kind of each."""
+    return lambda runs: [
+        _falls(runs, of, "simclr", kind, "ssps-clustering", paper.TABLE_2) for of, kind in below
+    ]
 
 
 def _centroids(runs: Runs) -> Iterator[Effect]:
-    found = _search(runs, "EER, rise above SSL", "ssl-continued", "ssps-clustering-c")
-    rise = tuple(-value for value in found.values)
-    yield Effect(found.of, rise, None if found.paper is None else -found.paper)
-
-
-def _between(runs: Runs) -> Iterator[Effect]:
-    for of, k, m in (("K = speakers, M = 0", 6_000, 0), ("K = recordings, M = 1", 150_000, 1)):
-        yield _search(runs, f"EER, below {of}", grid.name(k, m), "ssps-clustering")
+    of, kinds = "EER, rise above SSL", ("ssl-continued", "ssps-clustering-c")
+    fall = _falls(runs, of, "simclr", *kinds, paper.TABLE_2)
+    yield Effect(of, tuple(-value for value in fall.values), -fall.paper)
 
 
 def _pairs(runs: Runs) -> Iterator[Effect]:
-    def rise(metric: str) -> tuple[float, ...]:
-        kinds = ("simclr", "ssps-nn"), ("simclr", "ssps-clustering")
-        return _compare(runs, lambda nn, own: _mean(own, metric) - _mean(nn, metric), *kinds)
+    kinds = ("simclr", "ssps-nn"), ("simclr", "ssps-clustering")
 
-    fall = tuple(-value for value in rise("recording_accuracy"))
-    yield Effect("fall of recording accuracy", fall, unit="")
-    yield Effect("rise of speaker accuracy", rise("speaker_accuracy"), unit="")
+    def fall(nn: Run, own: Run) -> float:
+        return _mean(nn, "recording_accuracy") - _mean(own, "recording_accuracy")
+
+    def rise(nn: Run, own: Run) -> float:
+        return _mean(own, "speaker_accuracy") - _mean(nn, "speaker_accuracy")
+
+    yield Effect("fall of recording accuracy", _compare(runs, fall, *kinds), unit="")
+    yield Effect("rise of speaker accuracy", _compare(runs, rise, *kinds), unit="")
 
 
 def _nmi(runs: Runs) -> Iterator[Effect]:
     def rise(before: Run, after: Run) -> float:
-        return -paper.reduction(_last(before, "nmi_ratio"), _last(after, "nmi_ratio"))
+        return -paper.reduction(*(_observed(run, "nmi_ratio")[-1] for run in (before, after)))
 
     values = _compare(runs, rise, ("simclr", "ssl"), ("simclr", "ssps-clustering"))
     yield Effect("ratio", values, paper.reading("NMI ratio gain"))
@@ -239,7 +258,7 @@ def _augmentation(runs: Runs) -> Iterator[Effect]:
                for positives in ("ssl", "ssps-clustering") for on in (True, False)]  # fmt: skip
     kinds = [("simclr", kind + plain) for kind in ("ssl-continued", "ssps-clustering")
              for plain in ("", ", plain")]  # fmt: skip
-    values = _compare(runs, lambda *made: needed(*(run.eer for run in made)), *kinds)
+    values = _compare(runs, _of_eers(needed), *kinds)
     yield Effect("EER lost without it, SSL less SSPS", values, needed(*printed))
 
 
@@ -254,73 +273,26 @@ def _dino(runs: Runs) -> Iterator[Effect]:
         ("DINO below SimCLR, SSL", paper.reduction, keys[::2]),
         ("reduction by SSPS, SimCLR less DINO", further, keys),
     ):
-        values = _compare(runs, lambda *made, f=measure: f(*(run.eer for run in made)), *needed)
-        yield Effect(of, values, measure(*(_table_3(*key) for key in needed)))
+        printed = measure(*(_published(paper.TABLE_3, *key) for key in needed))
+        yield Effect(of, _compare(runs, _of_eers(measure), *needed), printed)
 
 
-def _falls(
-    runs: Runs, name: str, before: str, after: str, table: Callable[[str, str], float | None]
-) -> Effect:
-    """The relative reduction of the EER from one kind to another, within a framework."""
-    printed = [table(name, kind) for kind in (before, after)]
-    theirs = None if None in printed else paper.reduction(*printed)
-    keys = (name, before), (name, after)
-    values = _compare(runs, lambda one, two: paper.reduction(one.eer, two.eer), *keys)
-    return Effect(paper.FRAMEWORKS[name], values, theirs)
+# Positives, K and M of the row that stands beside a kind of runs.
+ROWS = {
+    "ssl-continued": ("ssl", None, None),
+    "ssps-nn": ("ssps-nn", None, int(paper.reading("SSPS-NN default M"))),
+    "ssps-clustering": ("ssps-clustering", *grid.RECIPE),
+    "ssps-clustering-c": ("ssps-clustering-c", *grid.RECIPE),
+    "supervised": ("supervised", None, None),
+    **{grid.name(*cell): ("ssps-clustering", *cell) for cell in grid.TRAINED},
+}
 
 
-def _search(runs: Runs, of: str, before: str, after: str) -> Effect:
-    """As `_falls` for SimCLR beside Table II."""
-    found = _falls(runs, "simclr", before, after, _table_2)
-    return Effect(of, found.values, found.paper)
-
-
-def _compare(
-    runs: Runs, measure: Callable[..., float], *keys: tuple[str, str]
-) -> tuple[float, ...]:
-    """A measure of several kinds of runs, for each seed that has them all."""
-    made = [runs.get(key, {}) for key in keys]
-    seeds = sorted(set.intersection(*(set(by_seed) for by_seed in made)))
-    return tuple(float(measure(*(by_seed[one] for by_seed in made))) for one in seeds)
-
-
-def _table_1(framework: str, kind: str) -> float:
-    positives = kind.removesuffix("-continued")
-    return paper.find(paper.TABLE_1, framework=framework, positives=positives).eer
-
-
-def _table_2(framework: str, kind: str) -> float:
-    """EER of the search (Fast ResNet-34), with the M and K that the book trains."""
-    positives, k, m = {
-        "ssl-continued": ("ssl", None, None),
-        "ssps-nn": ("ssps-nn", None, int(paper.reading("SSPS-NN default M"))),
-        "ssps-clustering": ("ssps-clustering", 25_000, 1),
-        "ssps-clustering-c": ("ssps-clustering-c", 25_000, 1),
-        **{grid.name(*cell): ("ssps-clustering", *cell) for cell in grid.TRAINED},
-    }[kind]
-    return paper.find(paper.TABLE_2, framework=framework, positives=positives, k=k, m=m).eer
-
-
-def _table_3(framework: str, kind: str) -> float | None:
-    """EER on VoxCeleb1-O; None for MoCo, which the table lacks."""
-    if framework == "moco":
-        return None
-    positives = kind.removesuffix("-continued")
-    k = 25_000 if positives == "ssps-clustering" else None
-    fields = {"framework": framework, "positives": positives, "benchmark": "VoxCeleb1-O"}
-    return paper.find(paper.TABLE_3, k=k, **fields).eer
-
-
-def _everywhere(
-    before: str, after: str, table: Callable[[str, str], float | None]
-) -> Callable[[Runs], list[Effect]]:
-    """The reduction of the EER from one kind to another, in every framework."""
-    return lambda runs: [_falls(runs, name, before, after, table) for name in FRAMEWORKS]
-
-
-_labels = _everywhere("ssl-continued", "supervised", _table_1)
-_ssps = _everywhere("ssl-continued", "ssps-clustering", _table_3)
-_bound = _everywhere("ssps-clustering", "supervised", _table_3)
+def _published(table: Table, framework: str, kind: str) -> float | None:
+    """EER on VoxCeleb1-O; None for MoCo with SSPS, which has no row."""
+    wanted = (framework, *ROWS[kind], "VoxCeleb1-O")
+    rows = {(r.framework, r.positives, r.k, r.m, r.benchmark): r.eer for r in table}
+    return rows.get(wanted)
 
 
 def median(shares: np.ndarray) -> float:
@@ -333,16 +305,34 @@ def median(shares: np.ndarray) -> float:
     return round(float(np.interp(reached[-1] / 2, reached, BINS)), 6)
 
 
-def observed(run: Run, name: str) -> np.ndarray:
+def _observed(run: Run, name: str) -> np.ndarray:
     """The epochs at which a metric was observed, or a NaN if it never was."""
     values = np.asarray(run.metrics.get(name, [np.nan]), float)
     values = values[~np.isnan(values)]
     return values if len(values) else np.array([np.nan])
 
 
-def _last(run: Run, metric: str) -> float:
-    return float(observed(run, metric)[-1])
+def _mean(run: Run, name: str) -> float:
+    return float(_observed(run, name).mean())
 
 
-def _mean(run: Run, metric: str) -> float:
-    return float(observed(run, metric).mean())
+CLAIMS: tuple[tuple[str, str, int, Effects], ...] = (
+    ("Supervised positives lower the EER of every framework", "V-A, Table I", 13,
+     _everywhere("ssl-continued", "supervised", paper.TABLE_1)),
+    ("SSPS lowers the EER of every framework", "V-C, Table III", 13,
+     _everywhere("ssl-continued", "ssps-clustering", paper.TABLE_3)),
+    ("SSPS-Clustering beats SSPS-NN", "V-B, Table II", 12, _search(("EER", "ssps-nn"))),
+    ("A neighbouring cluster beats the anchor's own", "V-B, Table II", 12,
+     _search(("EER", grid.name(25_000, 0)))),
+    ("Centroids fail as positives", "V-B, Table II", 12, _centroids),
+    ("The best K lies between speakers and recordings", "V-B, Table II", 12,
+     _search(("EER, below K = speakers, M = 0", grid.name(6_000, 0)),
+             ("EER, below K = recordings, M = 1", grid.name(150_000, 1)))),
+    ("Clusters leave the recording and keep the speaker", "V-B, Figure 4", 5, _pairs),
+    ("The NMI ratio of speaker and recording rises", "V-E, Figure 7", 5, _nmi),
+    ("A speaker's recordings move together", "V-E, Figure 5", 5, _similarity),
+    ("SSPS hardly needs augmentation", "V-F, Table V", 5, _augmentation),
+    ("SimCLR, behind DINO, catches up by SSPS", "V-C, Table III", 13, _dino),
+    ("Supervised positives bound SSPS", "V-C, Table III", 13,
+     _everywhere("ssps-clustering", "supervised", paper.TABLE_3)),
+)  # fmt: skip

@@ -35,14 +35,13 @@ def embed(arguments: argparse.Namespace) -> int:
 
 def verify(arguments: argparse.Namespace) -> int:
     """The cosine, and what it is compared with; 1 below."""
-    given = arguments.threshold
-    if given is not None and not -1 <= given <= 1:
-        raise ValueError(f"--threshold is {given}, expected a cosine between -1 and 1")
+    threshold, origin = arguments.threshold, "given"
+    if threshold is not None and not -1 <= threshold <= 1:
+        raise ValueError(f"--threshold is {threshold}, expected a cosine between -1 and 1")
     encoder, device = _encoder(arguments)
     y = embed_files(encoder, [arguments.first, arguments.second], device)
     cosine = float(scorer.score(y, Trials(*np.array([[1], [0], [1]])))[0])
     print(f"cosine {cosine:.4f}")
-    threshold, origin = given, "given"
     if arguments.encoder is None:
         known = pretrained.calibration()
         miss, false_alarm = known.rates(cosine)
@@ -51,7 +50,7 @@ def verify(arguments: argparse.Namespace) -> int:
             f"{100 * miss:.1f} % of those of one speaker scored lower and {100 * false_alarm:.1f} "
             "% of those of two speakers as high"
         )
-        if given is None:
+        if threshold is None:
             threshold = known.threshold
             origin = f"equal error {known.eer:.1f} % on SIMULATED voices"
     if threshold is None:
@@ -64,11 +63,10 @@ def verify(arguments: argparse.Namespace) -> int:
 
 def score(arguments: argparse.Namespace) -> int:
     """EER and minDCF of each list, and the score of each trial if asked."""
+    asked = _files if Path(arguments.of).is_file() else _corpus
     with output(arguments.out) as partial:
-        encoder, device = _encoder(arguments)
-        of_files = Path(arguments.of).is_file()
-        scored = (_score_files if of_files else _score_corpus)(arguments, encoder, device)
-        for name, trials, keys, scores in scored:
+        for name, trials, keys, y in asked(arguments, *_encoder(arguments)):
+            scores = scorer.score(y, trials)
             print(f"{name}{_rates(scores, trials)}")
             if partial:
                 pairs = zip(scores, trials.first, trials.second, strict=True)
@@ -77,34 +75,32 @@ def score(arguments: argparse.Namespace) -> int:
     return 0
 
 
-Scored = tuple[str, Trials, Sequence[str], np.ndarray]
+Asked = tuple[str, Trials, Sequence[str], Tensor]  # list, its trials, names and representations
 
 
-def _score_files(arguments, encoder: Encoder, device: str) -> Iterator[Scored]:
+def _files(arguments, encoder: Encoder, device: str) -> Iterator[Asked]:
     """The trials of a list of files."""
     path = Path(arguments.of)
     if arguments.trials:
         raise ValueError(f"--trials chooses lists of a corpus, but '{path}' is one list")
     trials = corpora.read_trials(path)
     root = arguments.root or path.parent
-    y = embed_files(encoder, [root / key for key in trials.keys], device)
-    yield "", trials, trials.keys, scorer.score(y, trials)
+    yield "", trials, trials.keys, embed_files(encoder, [root / key for key in trials.keys], device)
 
 
-def _score_corpus(arguments, encoder: Encoder, device: str) -> Iterator[Scored]:
-    """The lists of a corpus; lists of the same utterances share their embeddings."""
+def _corpus(arguments, encoder: Encoder, device: str) -> Iterator[Asked]:
+    """The lists of a corpus; those of the same utterances share their representations."""
     if arguments.root:
         raise ValueError(f"--root is for a list of files, but '{arguments.of}' is a corpus")
     lists = arguments.trials or corpora.trial_lists(arguments.of, arguments.layout)
     if arguments.out and len(lists) > 1:
         raise ValueError(f"--out takes one of the lists {', '.join(lists)}: choose with --trials")
-    embedded: dict[tuple, Tensor] = {}  # by the first utterance and their number
+    before = None  # the first utterance and their number
     for name, splits in opened(arguments.of, arguments.layout, lists):
-        test, trials = splits.test, splits.test_trials
-        which = (str(test.keys[0]), len(test))
-        if which not in embedded:
-            embedded = {which: scorer.embed(encoder, test, device)}
-        yield f"{name}: ", trials, test.keys, scorer.score(embedded[which], trials)
+        test = splits.test
+        if before != (str(test.keys[0]), len(test)):
+            y, before = scorer.embed(encoder, test, device), (str(test.keys[0]), len(test))
+        yield f"{name}: ", splits.test_trials, test.keys, y
 
 
 def _rates(scores: np.ndarray, trials: Trials) -> str:
@@ -158,18 +154,18 @@ def audio_files(places: Iterable[Path]) -> list[Path]:
     Raises:
         ValueError: a folder without audio.
     """
-    found: dict[Path, None] = {}
+    found: list[Path] = []
     for place in places:
         if not place.is_dir():
-            found[place] = None
+            found.append(place)
             continue
         inside = corpora.walk(place)
         if not inside.files:
             raise ValueError(f"'{place}' holds no audio file ({str(inside) or 'it is empty'})")
         for passed in filter(None, [*inside.faults, str(inside)]):
             warnings.warn(f"'{place}': {passed}", stacklevel=2)
-        found |= dict.fromkeys(place / file for file in inside.files)
-    return list(found)
+        found += [place / file for file in inside.files]
+    return list(dict.fromkeys(found))
 
 
 def embed_files(encoder: Encoder, files: Sequence[Path], device: str = "cpu") -> Tensor:
@@ -189,9 +185,9 @@ def embed_files(encoder: Encoder, files: Sequence[Path], device: str = "cpu") ->
             faults.append(f"'{file}' {error}")
             continue
         if not faults:
-            own = np.zeros(1, np.int64)  # nothing is known of speaker and recording
-            ends = np.array([0, len(samples)])
-            one = Corpus(f"'{file}'", samples, ends, own, own, np.array([str(file)]))
+            none = np.zeros(1, np.int64)  # of speaker and recording nothing is known
+            ends, key = np.array([0, len(samples)]), np.array([str(file)])
+            one = Corpus(f"'{file}'", samples, ends, none, none, key)
             rows.append(scorer.embed(encoder, one, device).cpu())
     if faults:
         many = len(faults) > 1

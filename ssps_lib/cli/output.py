@@ -19,11 +19,10 @@ def output(path: Path | None, *endings: str) -> Iterator[Path | None]:
         yield None
         return
     if (path.exists() and not path.is_file()) or (endings and path.suffix not in endings):
-        expected = f"a file that ends in {' or '.join(endings)}" if endings else "a file"
-        raise ValueError(f"the output is '{path}', expected {expected}")
-    path = path.resolve()
+        ends = f" that ends in {' or '.join(endings)}" if endings else ""
+        raise ValueError(f"the output is '{path}', expected a file{ends}")
     require_place(path)
-    with files.whole(path) as partial:
+    with files.whole(path.resolve()) as partial:
         yield partial
 
 

@@ -23,10 +23,3 @@ def test_they_part_once_it_learns_but_less_than_positives_differ():
     curves = losses(frozen_epochs=0)
     gap = (curves["bottleneck"] - curves["logits"]).abs().mean()
     assert 0 < gap < (curves["own"] - curves["logits"]).abs().mean()
-
-
-def test_a_queue_of_logits_is_refused():
-    with pytest.raises(ValueError, match="queue is 'logits', expected 'bottleneck'"):
-        dino_queue.compare(build("dino", queue="logits"), [], 1, 0.1)
-    with pytest.raises(ValueError, match="ssl_epochs is 0"):
-        dino_queue.compare(build("dino"), [], 1, 0.1, ssl_epochs=0)

@@ -4,7 +4,6 @@ import torch
 from bad_rows import Row
 from torch import nn
 
-from ssps_book.latent import LatentCorpus
 from ssps_lib import analysis, encoders, frameworks, losses
 from ssps_lib.augmentation import Augmentation
 from ssps_lib.features import LogMel
@@ -43,39 +42,6 @@ def diverged() -> torch.Tensor:
 ANALYSIS = {
     "more clusters than rows": row(
         lambda: analysis.nmi_ratio(Z, LABELS, LABELS, 4), "K=4", "<= 3, the number of rows"
-    ),
-    "an observer of two corpora": row(
-        lambda: analysis.PositiveObserver(LABELS, LABELS[:2]), "3 speakers and 2 recordings", "both"
-    ),
-    "one utterance for each speaker": row(
-        lambda: analysis.intra_speaker_similarity(Z, LABELS),
-        "none of 3 speakers",
-        "there is no pair",
-    ),
-    "one recording for each speaker": row(
-        lambda: analysis.intra_speaker_similarity(Z, [0, 0, 1], [0, 0, 1]),
-        "no speaker has two recordings",
-        "cross recordings",
-    ),
-    "one speaker": row(
-        lambda: analysis.inter_speaker_similarity(Z, [0, 0, 0]),
-        "have one speaker",
-        "cross speakers",
-    ),
-    "a map of two points": row(lambda: analysis.tsne(Z[:2]), "got 2 embeddings", "at least 4"),
-    "one row to standardise": row(
-        lambda: analysis.standardise(Z[:1]), "1 embeddings have no deviation", "at least 2"
-    ),
-    "the mean of no run": row(lambda: analysis.mean_interval([]), "mean of 0 runs", "at least 1"),
-    "a curve that a run lacks": row(
-        lambda: analysis.mean_curve([{"epoch": LABELS}], "nmi"),
-        "'nmi' was observed by 0",
-        "all are",
-    ),
-    "curves of other lengths": row(
-        lambda: analysis.mean_curve([{"loss": [1.0]}, {"loss": [1.0, 2.0]}], "loss"),
-        "[1, 2] epochs",
-        "of one recipe?",
     ),
 }
 
@@ -181,9 +147,6 @@ NETWORKS = {
     ),
     "an augmentation without noises": row(
         lambda: Augmentation(None, "reverb+noise"), "'reverb+noise'", "needs a bank"
-    ),
-    "a latent corpus of one speaker": row(
-        lambda: LatentCorpus(speakers=1), "got 1,", "at least 2 speakers"
     ),
 }
 

@@ -4,7 +4,6 @@ import json
 import re
 
 import numpy as np
-import pytest
 
 from ssps_book import explorable
 
@@ -45,19 +44,11 @@ def test_maps_number_speakers_and_their_recordings_from_zero():
     assert 0 <= np.min(read["frames"][0]["points"]) <= np.max(read["frames"][0]["points"]) <= 1
 
 
-def test_maps_of_other_utterances_are_refused():
-    frames = {"x": ("", np.zeros((3, 2)))}
-    with pytest.raises(ValueError, match="'x' has 3 points but there are 4 labels"):
-        explorable.maps("fig-a", frames, SPEAKERS, RECORDINGS)
-
-
 def test_grid_averages_seeds_and_leaves_gaps():
     rows = [{"k": 8, "m": 0, "a": 0.2}, {"k": 8, "m": 0, "a": 0.4}, {"k": 16, "m": 1, "a": 0.9}]
     read = numbers(explorable.grid("fig-b", rows, {"a": "accuracy"}, start=(16, 1)))
     assert (read["k"], read["m"], read["start"]) == ([8, 16], [0, 1], [1, 1])
     assert read["series"][0]["values"] == [[0.3, None], [None, 0.9]]
-    with pytest.raises(ValueError, match=r"no row has K, M = \(9, 1\)"):
-        explorable.grid("fig-b", rows, {"a": "accuracy"}, start=(9, 1))
 
 
 def test_no_text_can_end_the_script():

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from ssps_book import grid
+from ssps_book import grid, records
 from ssps_lib import recipes, training
 from ssps_lib.training import RunConfig, loop, run_folder, state
 
@@ -74,7 +74,7 @@ def test_a_cell_is_what_training_would_draw(measured, choice, tmp_path):
 
 def test_a_stored_grid_is_found_by_its_ssl_run(measured):
     assert grid.load(SSL) is None
-    file = grid.save(measured)
+    file = records.save_values(measured["name"], measured)
     assert [file.name] == [one.name for one in file.parent.iterdir()]
     assert grid.load(SSL) == json.loads(file.read_text())
     assert grid.load(SSL)["start_from"] == SSL.to_dict()

@@ -167,13 +167,6 @@ def test_other_choices_stand_beside_no_row(change):
     assert beside(**change) == []
 
 
-def test_number_of_speakers_can_be_told():
-    row = paper.find(paper.TABLE_2, positives="ssps-clustering", k=25_000, m=1)
-    run = RUN | {"corpus_options": {}, "clusters": 25_000}
-    assert paper.counterpart(row, run, speakers=5_994)
-    assert not paper.counterpart(row, run, speakers=1_000)
-
-
 def test_ssl_rows_are_those_that_were_trained_on():
     continued = {"positives": "ssl", "clusters": None, "window": None}
     assert [r.eer for r in beside(**continued)] == [6.30, 9.41, 6.30, 6.30]

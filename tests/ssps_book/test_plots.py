@@ -76,7 +76,7 @@ def test_det_of_gaussian_scores_is_straight_and_crosses_the_diagonal_at_the_eer(
     scores = rng.normal(size=40_000) + 2 * labels
     fpr, fnr, _ = scorer.det_curve(scores, labels)
     eer = scorer.eer(scores, labels)
-    ax = plots.det({"ssl": (fpr, fnr)}, {"ssl": eer})
+    ax = plots.det({"ssl": (fpr, fnr)}, {"ssl": eer}, plt.subplots()[1])
     x, y = ax.lines[0].get_xydata().T
     middle = np.abs(x) < 1.5
     slope, _ = np.polyfit(x[middle], y[middle], 1)
@@ -99,7 +99,7 @@ def test_histograms_can_be_drawn_from_the_shares_of_bins():
     edges = np.linspace(-1, 1, 101)
     targets, others = rng.normal(0.5, 0.1, 900), rng.normal(0, 0.1, 900)
     shares = [np.histogram(x, edges, density=False)[0] / 900 for x in (targets, others)]
-    ax = plots.score_histogram(*shares, edges=edges)
+    ax = plots.score_histogram(*shares, edges=edges, ax=plt.subplots()[1])
     assert legend(ax) == ["different speakers", "same speaker"]
     assert list(areas(ax)) == pytest.approx([1, 1])
     x, y = ax.patches[2].get_xy().T  # of the targets
@@ -135,12 +135,11 @@ def test_speaker_map_shows_every_point_once_in_its_speakers_colour():
     drawn(ax.figure)
 
 
-def test_bars_and_whiskers():
+def test_bars():
     groups = {"SimCLR": {"ssl": 6.3, "supervised": 1.7}, "MoCo": {"ssl": 6.2}}
-    ax = plots.bars(groups, "EER (%)", {"SimCLR": {"ssl": (5.8, 6.9)}})
+    ax = plots.bars(groups, "EER (%)")
     assert sorted(p.get_height() for p in ax.patches) == [1.7, 6.2, 6.3]
     assert [t.get_text() for t in ax.texts] == ["6.3", "6.2", "1.7"]
-    assert list(ax.lines[0].get_ydata()) == [5.8, 6.9]
     assert [t.get_text() for t in ax.get_xticklabels()] == ["SimCLR", "MoCo"]
     drawn(ax.figure)
 
@@ -148,7 +147,7 @@ def test_bars_and_whiskers():
 @pytest.mark.parametrize(("lower", "best"), [(True, (2, 2)), (False, (0, 5))])
 def test_grid_frames_the_best_of_table_ii(lower, best):
     rows = [r for r in paper.TABLE_2 if r.positives == "ssps-clustering"]
-    ax = plots.grid({(r.k, r.m): r.eer for r in rows}, lower_is_better=lower)
+    ax = plots.grid({(r.k, r.m): r.eer for r in rows}, "EER (%)", lower, ax=plt.subplots()[1])
     assert ax.patches[0].get_xy() == best
     assert {t.get_text() for t in ax.texts} == {f"{r.eer:.2f}" for r in rows}
     assert [t.get_text() for t in ax.get_yticklabels()][:2] == ["6,000", "10,000"]
@@ -160,7 +159,8 @@ def test_latent_space_joins_the_anchor_to_its_positives():
     points = rng.normal(size=(12, 2))
     labels = np.repeat([0, 1, 2], 4)
     positives = {"ssl": [0], "ssps-clustering": [5, 6]}
-    ax = plots.latent_space(points, labels, np.arange(12) % 2, points[:3], 0, positives)
+    ax = plt.subplots()[1]
+    plots.latent_space(points, labels, np.arange(12) % 2, points[:3], 0, positives, ax=ax)
     ends = [line.get_xydata() for line in ax.lines]
     for line, j in zip(ends, (0, 5, 6), strict=True):
         np.testing.assert_array_equal(line, points[[0, j]])
@@ -171,7 +171,7 @@ def test_latent_space_joins_the_anchor_to_its_positives():
 def test_spectrograms_share_one_scale():
     images = {name: np.full((40, 50), value) for name, value in zip("abc", (0.0, 1.0, 9.0),
                                                                     strict=True)}  # fmt: skip
-    figure = plots.spectrograms(images, hop=0.01)
+    figure = plots.spectrograms(images)
     shown = [ax for ax in figure.axes if ax.images]
     assert [ax.get_title() for ax in shown] == ["a", "b", "c"]
     assert len({ax.images[0].get_clim() for ax in shown}) == 1

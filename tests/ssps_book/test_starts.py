@@ -30,22 +30,6 @@ def test_a_weaker_channel_changes_nothing_else_of_the_corpus():
     assert weak == replace(strong, channel=0.25 * strong.channel)
 
 
-@pytest.mark.parametrize(
-    ("call", "told"),
-    [
-        (lambda: starts.longer("simclr", "tiny", 2), "preset 'tiny' is unknown"),
-        (lambda: starts.longer("siamese", "mini", 2), "framework 'siamese' is unknown"),
-        (lambda: starts.longer("simclr", "mini", 0), "0 times as long, expected a whole"),
-        (lambda: starts.longer("simclr", "mini", 1.5), "1.5 times as long, expected a whole"),
-        (lambda: starts.weaker_channel("tiny"), "preset 'tiny' is unknown"),
-        (lambda: starts.weaker_channel("mini", -1), "-1 times as strong, expected 0 or more"),
-    ],
-)
-def test_no_better_start_from_bad_input(call, told):
-    with pytest.raises(ValueError, match=told):
-        call()
-
-
 @pytest.mark.parametrize("preset", recipes.PRESETS)
 def test_better_starts_are_runs_of_their_own(preset):
     for framework, _, changes in starts.better_starts(preset):

@@ -14,22 +14,6 @@ batches are finite. It tells where SSPS can start and which way it goes, not the
 
 from ssps_book.latent.corpus import VOXCELEB2, LatentCorpus
 from ssps_book.latent.dynamics import bootstrap
-from ssps_book.latent.published import load_voxceleb2, published_grid, save_voxceleb2, voxceleb2
-from ssps_book.latent.space import Prediction, Space, model_eer, predict
+from ssps_book.latent.published import load_voxceleb2, published_grid, voxceleb2
+from ssps_book.latent.space import Space, model_eer, predict
 from ssps_book.latent.sweeps import calibrate, sweep
-
-__all__ = [
-    "VOXCELEB2",
-    "LatentCorpus",
-    "Prediction",
-    "Space",
-    "bootstrap",
-    "calibrate",
-    "load_voxceleb2",
-    "model_eer",
-    "predict",
-    "published_grid",
-    "save_voxceleb2",
-    "sweep",
-    "voxceleb2",
-]

@@ -29,13 +29,6 @@ class LatentCorpus:
     unevenness: float = 0.0  # 0: equal counts; 1: as spread as an exponential distribution
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        if self.speakers < 2 or self.recordings < 1 or self.utterances < 1:
-            raise ValueError(
-                "A latent corpus needs at least 2 speakers, 1 recording each and 1 utterance each, "
-                f"got {self.speakers}, {self.recordings} and {self.utterances}."
-            )
-
     @property
     def dims(self) -> tuple[int, int, int]:
         """Dimensions of the speaker, recording and utterance components."""

@@ -14,7 +14,6 @@ def bootstrap(
     sampler: PositiveSampler,
     epochs: int = 20,
     rate: float = 1.0,
-    queue_size: int | None = None,
     device: torch.device | str = "cpu",
 ) -> list[Prediction]:
     """The dynamics of SSPS: one pull-together step of the encoder per epoch.
@@ -32,7 +31,7 @@ def bootstrap(
     space, energies, history = Space(corpus, device), corpus.energies().to(device), []
     for epoch in range(epochs + 1):
         space.look(energies)
-        index, pos = space.draw(sampler, queue_size)
+        index, pos = space.draw(sampler)
         accuracies = space.accuracies(index, pos)
         history.append(Prediction(model_eer(corpus, energies), nmi_ratio=math.nan, **accuracies))
         if epoch < epochs:

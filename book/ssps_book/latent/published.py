@@ -2,19 +2,16 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from copy import copy
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import torch
 
-from ssps_book import paper, records
+from ssps_book import grid, paper, records
 from ssps_book.latent.corpus import VOXCELEB2, LatentCorpus
 from ssps_book.latent.dynamics import bootstrap
 from ssps_book.latent.space import Space, model_eer
 from ssps_book.latent.sweeps import calibrate
 from ssps_lib.positives import Clustering, NearestNeighbors
-from ssps_lib.training import record
 
 NAME = "latent-voxceleb2"
 # Representations of an encoder trained with SSL positives: a choice, not a measurement.
@@ -22,6 +19,7 @@ ENCODED = replace(
     VOXCELEB2, speaker_dims=32, recording_dims=32, utterance_dims=32, utterance_scale=0.5
 )
 EERS = (6.30, 9.41)  # of SSL positives: ECAPA-TDNN (Table III) and Fast ResNet-34 (Table II)
+ANCHORS = {"ssps-clustering": 50_000, "ssps-nn": 8_192}
 DYNAMICS = ((25_000, 1), (6_000, 0))  # K, M of Table III
 
 
@@ -58,16 +56,8 @@ def voxceleb2(
     device, started = torch.device(device), time.perf_counter()
     corpora = [calibrate(replace(ENCODED, speakers=speakers), eer) for eer in eers]
     systems = [_system(*each, epochs, device) for each in zip(eers, corpora, strict=True)]
-    return {
-        "format": record.FORMAT,
-        "name": NAME,
-        "machine": record.machine(device, 1),
-        "seconds": round(time.perf_counter() - started, 1),
-        "versions": record.versions(),
-        "seed": ENCODED.seed,
-        "anchors": {"ssps-clustering": 50_000, "ssps-nn": 8_192},
-        "systems": systems,
-    }
+    found = {"seed": ENCODED.seed, "anchors": ANCHORS, "systems": systems}
+    return records.measured(NAME, device, started, **found)
 
 
 def _system(wanted: float, corpus: LatentCorpus, epochs: int, device: torch.device) -> dict:
@@ -83,7 +73,7 @@ def _system(wanted: float, corpus: LatentCorpus, epochs: int, device: torch.devi
         "eer": model_eer(corpus),
         "nmi_ratio": space.nmi_ratio(),
         "corpus": asdict(corpus),
-        "rows": [*_clustering(space), *_neighbors(space)],
+        "rows": list(_rows(space)),
         "dynamics": dynamics,
     }
 
@@ -92,33 +82,21 @@ def _scaled(k: int, corpus: LatentCorpus) -> int:
     return round(k * corpus.speakers / VOXCELEB2.speakers)
 
 
-def _clustering(space: Space, anchors: int = 50_000) -> Iterator[dict]:
-    """Each K is clustered once, for its widest window; narrower ones see its nearest columns."""
-    grid = published_grid()
-    windows = sorted({m for values in grid.values() for m in values})
-    for k in grid:
-        widest = Clustering(_scaled(k, space.corpus), windows[-1])
-        widest.refresh(space.reference, torch.Generator().manual_seed(space.corpus.seed + 1))
-        for m in windows:
-            sampler = copy(widest)
-            sampler.window, sampler.neighbors = m, widest.neighbors[:, :m]
-            found = space.draw(sampler, anchors=anchors, refresh=False)
-            yield {"positives": "ssps-clustering", "k": k, "m": m} | space.accuracies(*found)
-
-
-def _neighbors(space: Space, anchors: int = 8_192) -> Iterator[dict]:
-    """A subsample looks up neighbours for fewer anchors, of which it has fewer."""
-    anchors = max(1_024, _scaled(anchors, space.corpus))
+def _rows(space: Space) -> Iterator[dict]:
+    """Accuracies for each K and M; a subsample looks up neighbours for fewer anchors."""
+    published, seed = published_grid(), space.corpus.seed + 1
+    windows = sorted({m for values in published.values() for m in values})
+    for k in published:
+        for sampler in grid.narrowed(_scaled(k, space.corpus), windows, space.reference, seed):
+            found = space.draw(sampler, ANCHORS["ssps-clustering"], refresh=False)
+            row = {"positives": "ssps-clustering", "k": k, "m": sampler.window}
+            yield row | space.accuracies(*found)
+    anchors = max(1_024, _scaled(ANCHORS["ssps-nn"], space.corpus))
     for m in published_grid("ssps-nn")[None]:
-        found = space.draw(NearestNeighbors(m), anchors=anchors)
+        found = space.draw(NearestNeighbors(m), anchors)
         yield {"positives": "ssps-nn", "k": None, "m": m} | space.accuracies(*found)
 
 
-def save_voxceleb2(values: dict) -> Path:
-    """Store the record of `voxceleb2` among the book's records."""
-    return records.save_values(NAME, values)
-
-
 def load_voxceleb2() -> dict | None:
-    """The stored record; None if there is none."""
+    """The record of `voxceleb2` among those of the book; None if there is none."""
     return records.load_values(NAME)

@@ -68,14 +68,13 @@ class Space:
     def draw(
         self,
         sampler: PositiveSampler,
-        queue_size: int | None = None,
         anchors: int | None = None,
         refresh: bool = True,
     ) -> tuple[Tensor, Tensor]:
-        """Anchors and their pos(i), both (A,): what one epoch of `sampler` would pair.
+        """Anchors and their pos(i), both (A,): what one epoch of `sampler` would pair, where Q'
+        holds all utterances.
 
         Args:
-            queue_size: |Q'|, of random utterances; None for all.
             anchors: number A of random anchors; None for all N.
             refresh: False for a sampler that has already seen this space.
         """
@@ -83,15 +82,10 @@ class Space:
         generator = torch.Generator().manual_seed(self.corpus.seed + 1)
         if refresh:
             sampler.refresh(self.reference, generator)
-        queue = None
-        if queue_size is not None:
-            queue = Queue(n, (), queue_size, device=self.device)
-            held = torch.randperm(n, generator=generator)[:queue_size]
-            queue[held] = torch.zeros(queue_size)
         index = torch.randperm(n, generator=generator)[:anchors].to(self.device)
         uniform = torch.rand(len(index), 2, generator=generator).to(self.device)
         pairs = zip(index.split(4096), uniform.split(4096), strict=True)
-        return index, torch.cat([sampler.sample(i, queue, u) for i, u in pairs])
+        return index, torch.cat([sampler.sample(i, None, u) for i, u in pairs])
 
     def accuracies(self, index: Tensor, pos: Tensor) -> dict[str, float]:
         """Speaker and recording accuracy (of the found) and coverage, as fractions."""
@@ -114,25 +108,19 @@ class Space:
 
 
 def predict(
-    corpus: LatentCorpus,
-    sampler: PositiveSampler,
-    queue_size: int | None = None,
-    anchors: int | None = 20_000,
-    device: torch.device | str = "cpu",
-    nmi: bool = True,
+    corpus: LatentCorpus, sampler: PositiveSampler, anchors: int | None = 20_000, nmi: bool = True
 ) -> Prediction:
-    """Run a sampler on a latent corpus (see `Space.draw` for the sizes).
+    """Run a sampler on a latent corpus, for `anchors` utterances (None for all).
 
-    Args:
-        nmi: False skips the second k-means and leaves `nmi_ratio` NaN.
+    `nmi`: False skips the second k-means and leaves `nmi_ratio` NaN.
 
     >>> from ssps_lib.positives import Clustering
     >>> easy = LatentCorpus(speakers=20, recordings=6, utterances=2, recording_scale=0.2)
     >>> predict(easy, Clustering(clusters=80, window=1)).speaker_accuracy > 0.9
     True
     """
-    space = Space(corpus, device)
-    accuracies = space.accuracies(*space.draw(sampler, queue_size, anchors))
+    space = Space(corpus)
+    accuracies = space.accuracies(*space.draw(sampler, anchors))
     ratio = space.nmi_ratio() if nmi else math.nan
     return Prediction(model_eer(corpus), nmi_ratio=ratio, **accuracies)
 

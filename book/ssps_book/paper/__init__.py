@@ -7,8 +7,8 @@ row it is compared with. Every published number is one run: no seeds, no interva
 """
 
 from .counterparts import counterpart
-from .readings import READINGS, README_SSL_EER, Reading, reading
-from .relations import Relation, reduction, reduction_range, relations
+from .readings import READINGS, README_SSL_EER, reading
+from .relations import reduction, reduction_range, relations
 from .tables import (
     BENCHMARKS,
     FRAMEWORKS,
@@ -19,29 +19,5 @@ from .tables import (
     TABLE_4,
     TABLE_5,
     TABLES,
-    Result,
     find,
 )
-
-__all__ = [
-    "BENCHMARKS",
-    "FRAMEWORKS",
-    "POSITIVES",
-    "READINGS",
-    "README_SSL_EER",
-    "TABLES",
-    "TABLE_1",
-    "TABLE_2",
-    "TABLE_3",
-    "TABLE_4",
-    "TABLE_5",
-    "Reading",
-    "Relation",
-    "Result",
-    "counterpart",
-    "find",
-    "reading",
-    "reduction",
-    "reduction_range",
-    "relations",
-]

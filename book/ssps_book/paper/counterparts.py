@@ -8,7 +8,7 @@ from .tables import Result
 NEAR = 0.1  # relative difference of clusters per speaker that still counts as the same choice
 
 
-def counterpart(row: Result, config: Mapping, speakers: int | None = None) -> bool:
+def counterpart(row: Result, config: Mapping) -> bool:
     """Whether a run is the book's counterpart of a published row, whatever its size.
 
     Framework, positives and augmentation must be the row's. For SSPS-Clustering M must be the
@@ -21,7 +21,6 @@ def counterpart(row: Result, config: Mapping, speakers: int | None = None) -> bo
     Args:
         row: of `paper.TABLES`.
         config: the run's, as `RunConfig.to_dict` gives it.
-        speakers: for training; taken with the recordings of each from `corpus_options` if None.
 
     >>> from ssps_book.paper import TABLE_2, find
     >>> row = find(TABLE_2, k=25_000, m=1, positives="ssps-clustering")
@@ -44,16 +43,14 @@ def counterpart(row: Result, config: Mapping, speakers: int | None = None) -> bo
         return row.m == reading("SSPS-NN default M")
     if row.k is None:
         return True
-    return row.m == config["window"] and _same_share(row.k, config, speakers)
+    return row.m == config["window"] and _same_share(row.k, config)
 
 
-def _same_share(k: int, config: Mapping, speakers: int | None) -> bool:
+def _same_share(k: int, config: Mapping) -> bool:
     """Whether the run has as many clusters for each speaker, or recording, as K = `k`."""
     options = config["corpus_options"]
-    theirs, ours = reading("training speakers"), speakers or options.get("speakers", 0)
+    theirs, ours = reading("training speakers"), options.get("speakers", 0)
     if k >= reading("training recordings"):
         theirs, ours = reading("training recordings"), ours * options.get("recordings", 0)
-    if not ours:
-        return False
-    wanted = k / theirs
-    return abs(config["clusters"] / ours - wanted) <= NEAR * wanted
+    wanted = ours * k / theirs
+    return ours > 0 and abs(config["clusters"] - wanted) <= NEAR * wanted
