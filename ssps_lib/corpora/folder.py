@@ -15,7 +15,7 @@ from ssps_lib.corpora.layouts import read_splits, read_table
 from ssps_lib.corpora.packed import is_packed, open_packed, read_packed, with_bank
 from ssps_lib.corpora.packer import PLAN, SKIPPED, kept_trials, pack_table, refused
 from ssps_lib.corpora.splits import cut_blocks, decide_splits, make_splits, missing_trials
-from ssps_lib.corpora.table import Table
+from ssps_lib.corpora.table import DEV, Table
 
 VERSION = 2  # of the packing: raise it when the same files give other samples
 SESSIONS = ("as-is", "simulated")
@@ -39,7 +39,8 @@ def open_folder(
     Without lists, test and development speakers are chosen by a hash of their names (`dev_share`
     of the speakers each, at most 100) and trials are made. `train.csv` and `test.csv` (columns
     file, speaker, recording) decide the test speakers instead, and `trials.txt` (VoxCeleb's format)
-    the test trials. Development speakers always come from the training speakers.
+    the test trials; `dev.csv` and `dev_trials.txt` do so for the development speakers, who come
+    from the training speakers otherwise.
 
     Args:
         path: the folder; audio of the kinds of `walk.EXTENSIONS`, of any rate and channels.
@@ -69,10 +70,10 @@ def open_folder(
     if blocks is not None:
         table.lists = {}
     if trials is not None:
-        if trials not in table.lists and not table.faults:
-            known = ", ".join(table.lists) or "made trials"
+        if trials not in table.test_lists and not table.faults:
+            known = ", ".join(table.test_lists) or "made trials"
             raise ValueError(f"'{path}' has no trial list '{trials}', only {known}")
-        table.lists = {name: rows for name, rows in table.lists.items() if name == trials}
+        table.lists = {name: rows for name, rows in table.lists.items() if name in (trials, DEV)}
     simulate, settings = None, [VERSION]
     if sessions == "simulated":
         from ssps_lib.corpora import simulated
@@ -161,12 +162,14 @@ def _open(table: Table, folder: Path, seed: int) -> Splits:
     packed = read_packed(folder)
     kept = {str(key) for key in packed.keys}
     sound = Table(table.root, entries=[entry for entry in table.entries if entry.key in kept])
-    rows = next(iter(kept_trials(table, packed.keys).values()), None)
-    if rows is not None and (lost := len(next(iter(table.lists.values()))) - len(rows)):
+    lists = kept_trials(table, packed.keys)
+    dev_rows = lists.pop(DEV, None)
+    rows = next(iter(lists.values()), None)
+    if rows is not None and (lost := len(next(iter(table.test_lists.values()))) - len(rows)):
         warnings.warn(
             f"{counted(lost, 'trial')} of '{table.root}' left out, as the files are", stacklevel=3
         )
-    return with_bank(make_splits(packed, sound.bounds(), rows, seed), folder)
+    return with_bank(make_splits(packed, sound.bounds(), rows, seed, dev_rows), folder)
 
 
 def _check_options(sessions: str, seed: object, share: object, workers: object) -> None:

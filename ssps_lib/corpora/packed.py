@@ -15,6 +15,7 @@ import numpy as np
 
 from ssps_lib.corpora.corpus import Corpus, Shards, Splits, checksum, labels
 from ssps_lib.corpora.splits import make_splits
+from ssps_lib.corpora.table import DEV
 
 AGAIN = "delete the folder and pack the corpus again"
 
@@ -180,7 +181,9 @@ def open_packed(folder: Path, trials: str | None = None, seed: int = 1) -> Split
             "lists are found when the corpus is packed"
         )
     rows = np.load(folder / "trials" / f"{trials or known[0]}.npy") if known else None
-    return with_bank(make_splits(read_packed(folder), bounds, rows, seed), folder)
+    listed = folder / "trials" / f"{DEV}.npy"
+    dev_rows = np.load(listed) if listed.is_file() else None
+    return with_bank(make_splits(read_packed(folder), bounds, rows, seed, dev_rows), folder)
 
 
 def with_bank(splits: Splits, folder: Path) -> Splits:
@@ -191,6 +194,6 @@ def with_bank(splits: Splits, folder: Path) -> Splits:
 
 
 def packed_lists(folder: Path) -> list[str]:
-    """Names of the trial lists of a packed folder, VoxCeleb's in the order O, E, H."""
-    names = (file.stem for file in (Path(folder) / "trials").glob("*.npy"))
+    """Names of the test trial lists of a packed folder, VoxCeleb's in the order O, E, H."""
+    names = {file.stem for file in (Path(folder) / "trials").glob("*.npy")} - {DEV}
     return sorted(names, key=lambda name: ("OEH".find(name[0]), name))

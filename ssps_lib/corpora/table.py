@@ -12,6 +12,7 @@ from ssps_lib.corpora.lists import read_rows
 from ssps_lib.corpora.trials import parse_trials
 from ssps_lib.corpora.walker import Walk, first_of_formats
 
+DEV = "dev"  # the trial list of the development speakers; all others are of the test
 SPLITS = ("train", "dev", "test", "rest")  # rest: only further trial lists name it
 DEPTH = "<speaker>/<recording>/<utterance>"
 
@@ -49,7 +50,8 @@ class Table:
         entries: in the order of SPLITS once these are decided, then by file.
         faults: of the lists; nothing can be opened before they are mended.
         misplaced: audio files that are not where the layout has them, or have no usable name.
-        lists: trial lists by name, rows (label, first, second) of positions in `entries`.
+        lists: trial lists by name, rows (label, first, second) of positions in `entries`; `DEV` is
+            that of the development speakers.
         notes: what differs from what was expected without being in the way.
         guessed: nobody has said which layout it is.
     """
@@ -79,6 +81,11 @@ class Table:
         split = [SPLITS.index(entry.split) for entry in self.entries]
         edges = np.searchsorted(split, range(len(SPLITS) + 1)).tolist()
         return dict(zip(SPLITS, pairwise(edges), strict=True))
+
+    @property
+    def test_lists(self) -> dict[str, np.ndarray]:
+        """The lists but for that of the development speakers."""
+        return {name: rows for name, rows in self.lists.items() if name != DEV}
 
     def of_split(self, split: str) -> list[Entry]:
         return [entry for entry in self.entries if entry.split == split]
@@ -110,9 +117,9 @@ class Table:
 
 def read_csv(table: Table, name: str, split: str) -> None:
     """Add what a list with columns file, speaker, recording names, or the faults of it."""
-    seen = {entry.file: "train.csv" for entry in table.entries}
-    trained = {entry.speaker for entry in table.entries}
-    before = len(table.entries), len(table.faults)
+    seen = {entry.file: f"{entry.split}.csv" for entry in table.entries}
+    before = {entry.speaker: f"{entry.split}.csv" for entry in table.entries}
+    size = len(table.entries), len(table.faults)
     try:
         for line, file, speaker, recording in read_rows(table.root / name):
             where = f"{name}, line {line}"
@@ -124,14 +131,15 @@ def read_csv(table: Table, name: str, split: str) -> None:
                 table.faults.append(f"{where}: '{file}' lies outside the corpus folder")
             elif file in seen:
                 table.faults.append(f"{where}: '{file}' was listed before, in {seen[file]}")
-            elif speaker in trained:
-                table.faults.append(f"{where}: speaker '{speaker}' is in train.csv as well")
+            elif speaker in before:
+                text = f"speaker '{speaker}' is in {before[speaker]} as well"
+                table.faults.append(f"{where}: {text}")
             else:
                 seen[file] = where
                 table.entries.append(Entry(file, speaker, recording, split))
     except ValueError as error:
         table.faults.append(str(error))
-    if before == (len(table.entries), len(table.faults)):
+    if size == (len(table.entries), len(table.faults)):
         table.faults.append(f"{name}: names no file; fill it, or delete it")
 
 
