@@ -11,7 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 
 import numpy as np
@@ -78,14 +78,10 @@ def find(folder: str | Path, names: Sequence[str]) -> dict[str, Speakers]:
     Raises:
         ValueError: the folder is missing, or holds none of them.
     """
-    collections = {}
-    for name in names:
-        speakers = defaultdict(list)
-        for file in walk(Path(folder)).files:
-            if match := re.search(f"(?:^|/){LAYOUTS[name][0]}$", file, re.IGNORECASE):
-                speakers[match[1]].append(Path(folder) / file)
-        if speakers:
-            collections[name] = speakers
+    collections: dict[str, Speakers] = defaultdict(lambda: defaultdict(list))
+    for file, name in product(walk(Path(folder)).files, names):
+        if match := re.search(f"(?:^|/){LAYOUTS[name][0]}$", file, re.IGNORECASE):
+            collections[name][match[1]].append(Path(folder) / file)
     if not collections:
         forms = " or ".join(LAYOUTS[name][1] for name in names)
         raise ValueError(f"'{folder}' holds no {forms}: check the path")
@@ -103,10 +99,11 @@ def cut(collections: dict[str, Speakers], folder: str | Path, most: int = 350) -
     Raises:
         ValueError: a collection in which nobody speaks for 12 s.
     """
-    folder, entries, heard = Path(folder), [], set[bytes]()
+    folder, entries, heard = Path(folder), list[Entry](), set[bytes]()
     for collection, speakers in collections.items():
         before = len(entries)
-        found = (_pieces(speakers[name], heard) for name in tqdm(sorted(speakers), collection))
+        names = tqdm(sorted(speakers), collection, disable=None)
+        found = (_pieces(speakers[name], heard) for name in names)
         enough = islice((pieces for pieces in found if len(pieces) >= FEWEST), most)
         for number, pieces in enumerate(enough, 1):
             for i, piece in enumerate(pieces):
@@ -137,7 +134,7 @@ def join(source: str | Path, folder: str | Path) -> Path:
     for entry in sorted(table.entries, key=lambda entry: entry.file):
         blocks[entry.speaker, entry.recording].append(entry)
     joined = []
-    for (speaker, block), entries in tqdm(blocks.items(), "joining"):
+    for (speaker, block), entries in tqdm(blocks.items(), "joining", disable=None):
         if len(entries) > 1:
             name = f"{speaker}/{block}/{Path(entries[0].file).stem}.flac"
             sound = np.concatenate([read_audio(source / entry.file) for entry in entries])
