@@ -232,7 +232,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--common-voice", nargs="+", default=[], metavar="RELEASE", help=form)
     for option, names in OPTIONS.items():
         form = " or ".join(LAYOUTS[name][1] for name in names)
-        add(f"--{option}", nargs="+", default=[], metavar="FOLDER", help=form)
+        several = "+" if len(names) > 1 else 1
+        add(f"--{option}", nargs=several, default=[], metavar="FOLDER", help=form)
     add("--most", type=int, default=350, help="speakers of a collection (350)")
     given = vars(parser.parse_args(arguments))
     try:
