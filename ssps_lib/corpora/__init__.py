@@ -52,7 +52,9 @@ def trial_lists(corpus: str | Path, layout: str | None = None) -> list[str]:
     folder = locate(corpus)
     if folder is None:
         raise _unknown(corpus)
-    return packed_lists(folder) if is_packed(folder) else list(read_splits(folder, layout).lists)
+    if is_packed(folder):
+        return packed_lists(folder)
+    return list(read_splits(folder, layout).test_lists)
 
 
 def open_corpus(name: str | Path = "simulated", device: str = "cpu", **options) -> Splits:

@@ -13,7 +13,7 @@ from ssps_lib.corpora.faults import counted
 from ssps_lib.corpora.layouts import read_splits
 from ssps_lib.corpora.packed import is_packed, make_splits, open_packed, read_info, read_packed
 from ssps_lib.corpora.packer import PLAN, SKIPPED, Simulate, kept_trials, pack_table, refused
-from ssps_lib.corpora.table import Table, missing_trials
+from ssps_lib.corpora.table import DEV, Table, missing_trials
 
 VERSION = 3  # of the packing: raise it when the same files are packed in another way
 SESSIONS = ("as-is", "simulated")
@@ -37,7 +37,8 @@ def open_folder(
     Without lists, test and development speakers are chosen by a hash of their names (`dev_share`
     of the speakers each, at most 100) and trials are made. `train.csv` and `test.csv` (columns
     file, speaker, recording) decide the test speakers instead, and `trials.txt` (VoxCeleb's format)
-    the test trials. Development speakers always come from the training speakers.
+    the test trials; `dev.csv` and `dev_trials.txt` do so for the development speakers, who come
+    from the training speakers otherwise.
 
     Args:
         path: the folder; audio of the kinds of `walk.EXTENSIONS`, of any rate and channels.
@@ -61,10 +62,10 @@ def open_folder(
     _check_options(sessions, seed, dev_share, workers)
     table = read_splits(path, layout, subsets, blocks, dev_share)
     if trials is not None:
-        if trials not in table.lists and not table.faults:
-            known = ", ".join(table.lists) or "made trials"
+        if trials not in table.test_lists and not table.faults:
+            known = ", ".join(table.test_lists) or "made trials"
             raise ValueError(f"'{path}' has no trial list '{trials}', only {known}")
-        table.lists = {name: rows for name, rows in table.lists.items() if name == trials}
+        table.lists = {name: rows for name, rows in table.lists.items() if name in (trials, DEV)}
     simulate, settings = _simulation(sessions, channel, seed)
     _require_trials(table)
     folder = _place(table, plan := digest(table, settings))
@@ -137,11 +138,13 @@ def _plan_of(folder: Path) -> str:
 
 def _open(table: Table, folder: Path, seed: int) -> Splits:
     """The splits of what was kept of a table, with the first of its trial lists."""
-    rows = next(iter(kept_trials(table, read_packed(folder).keys).values()), None)
-    if rows is not None and (lost := len(next(iter(table.lists.values()))) - len(rows)):
+    lists = kept_trials(table, read_packed(folder).keys)
+    dev_rows = lists.pop(DEV, None)
+    rows = next(iter(lists.values()), None)
+    if rows is not None and (lost := len(next(iter(table.test_lists.values()))) - len(rows)):
         many = counted(lost, "trial")
         warnings.warn(f"{many} of '{table.root}' left out, as the files are", stacklevel=3)
-    return make_splits(folder, read_info(folder)["splits"], rows, seed)
+    return make_splits(folder, read_info(folder)["splits"], rows, seed, dev_rows)
 
 
 def _check_options(sessions: str, seed: object, share: object, workers: object) -> None:

@@ -17,7 +17,7 @@ from ssps_lib.corpora.voxceleb import is_voxceleb, read_voxceleb
 from ssps_lib.corpora.walker import EXTENSIONS, Walk, walk
 
 LAYOUTS = ("folder", "voxceleb", "librispeech")
-LISTS = ("train.csv", "test.csv")
+LISTS = ("train.csv", "dev.csv", "test.csv")
 SUBSET = re.compile(r"(train|dev|test)-(clean|other)(-\d+)?")
 SUBSETS = ("train-clean-100", "test-clean")
 CHAPTER = "<subset>/<speaker>/<chapter>/<utterance>"
@@ -77,13 +77,13 @@ def read_splits(
 
 
 def read_folder(root: Path) -> Table:
-    """The utterances of train.csv (and test.csv), or else of the tree itself."""
+    """The utterances of train.csv (and dev.csv, test.csv), or else of the tree itself."""
     table = Table(root)
     lists = [name for name in LISTS if (root / name).is_file()]
-    if lists == ["test.csv"]:
-        table.faults.append("test.csv: there is no train.csv beside it")
+    if lists and lists[0] != "train.csv":
+        table.faults.append(f"{lists[0]}: there is no train.csv beside it")
     for name in lists:
-        read_csv(table, name, name.removesuffix(".csv") if len(lists) == 2 else "")
+        read_csv(table, name, name.removesuffix(".csv") if len(lists) > 1 else "")
     if not lists:
         found = walk(root)
         found.passed_over = [file for file in found.passed_over if file != "trials.txt"]

@@ -15,6 +15,7 @@ import numpy as np
 
 from ssps_lib import files
 from ssps_lib.corpora.corpus import Corpus, Splits, checksum, labels
+from ssps_lib.corpora.table import DEV
 from ssps_lib.corpora.trials import Trials, make_trials
 
 AUDIO = "audio.int16"
@@ -163,39 +164,51 @@ def open_packed(folder: Path, trials: str | None = None, seed: int = 1) -> Split
             "lists are found when the corpus is packed"
         )
     rows = np.load(folder / "trials" / f"{trials or known[0]}.npy") if known else None
-    return make_splits(folder, bounds, rows, seed)
+    listed = folder / "trials" / f"{DEV}.npy"
+    dev_rows = np.load(listed) if listed.is_file() else None
+    return make_splits(folder, bounds, rows, seed, dev_rows)
 
 
 def packed_lists(folder: Path) -> list[str]:
-    """Names of the trial lists of a packed folder, VoxCeleb's in the order O, E, H."""
-    names = (file.stem for file in (Path(folder) / "trials").glob("*.npy"))
+    """Names of the test trial lists of a packed folder, VoxCeleb's in the order O, E, H."""
+    names = {file.stem for file in (Path(folder) / "trials").glob("*.npy")} - {DEV}
     return sorted(names, key=lambda name: ("OEH".find(name[0]), name))
 
 
-def make_splits(folder: Path, bounds: Bounds, rows: np.ndarray | None, seed: int) -> Splits:
+def make_splits(
+    folder: Path,
+    bounds: Bounds,
+    rows: np.ndarray | None,
+    seed: int,
+    dev_rows: np.ndarray | None = None,
+) -> Splits:
     """Cut a packed folder into splits.
 
-    `rows` (T, 3) are the test trials, positions in the folder, or None to make trials. Where they
-    reach beyond the test split (VoxCeleb1-E and -H), the test utterances do so as well.
+    `rows` (T, 3) are the test trials, positions in the folder, or None to make trials; `dev_rows`
+    those of the development speakers. Where `rows` reach beyond the test split (VoxCeleb1-E and
+    -H), the test utterances do so as well.
     """
     packed, bank = read_packed(folder), folder / "bank.safetensors"
     empty = [split for split in ("train", "dev", "test") if bounds[split][0] == bounds[split][1]]
     if empty:
         raise ValueError(f"no {empty[0]} utterance of '{packed.name}' is left: mend its files")
-    begin, end = bounds["test"]
-    if rows is not None:
-        kinds = len(set(rows[:, 0]))
-        if kinds < 2:
+    for some in (rows, dev_rows):
+        if some is not None and (kinds := len(set(some[:, 0]))) < 2:
             raise ValueError(
-                f"the {len(rows):,} trials of '{packed.name}' that are left have {kinds} of the "
+                f"the {len(some):,} trials of '{packed.name}' that are left have {kinds} of the "
                 "labels 0 and 1, both are needed: mend the files that were left out"
             )
+    begin, end = bounds["test"]
+    if rows is not None:
         begin, end = min(begin, rows[:, 1:].min()), max(end, rows[:, 1:].max() + 1)
     places = {"train": bounds["train"], "dev": bounds["dev"], "test": (begin, end)}
     train, dev, test = (packed.part(*at, f"{packed.name} {x}") for x, at in places.items())
 
-    def made(part: Corpus) -> Trials:
-        return make_trials(part.speakers, part.recordings, TARGETS_PER_SPEAKER, seed)
+    def trials(part: Corpus, rows: np.ndarray | None, first: int) -> Trials:
+        if rows is None:
+            return make_trials(part.speakers, part.recordings, TARGETS_PER_SPEAKER, seed)
+        return Trials(*(rows - [0, first, first]).T)
 
-    tested = made(test) if rows is None else Trials(*(rows - [0, begin, begin]).T)
-    return Splits(train, dev, test, made(dev), tested, bank if bank.exists() else None)
+    dev_trials = trials(dev, dev_rows, bounds["dev"][0])
+    test_trials = trials(test, rows, begin)
+    return Splits(train, dev, test, dev_trials, test_trials, bank if bank.exists() else None)

@@ -15,6 +15,7 @@ from ssps_lib.corpora.lists import read_rows
 from ssps_lib.corpora.trials import make_trials, parse_trials
 from ssps_lib.corpora.walker import Walk, first_of_formats
 
+DEV = "dev"  # the trial list of the development speakers; all others are of the test
 SPLITS = ("train", "dev", "test", "rest")  # rest: only further trial lists name it
 DEPTH = "<speaker>/<recording>/<utterance>"
 
@@ -52,7 +53,8 @@ class Table:
         entries: in the order of SPLITS once these are decided, then by file.
         faults: of the lists; nothing can be opened before they are mended.
         misplaced: audio files that are not where the layout has them, or have no usable name.
-        lists: trial lists by name, rows (label, first, second) of positions in `entries`.
+        lists: trial lists by name, rows (label, first, second) of positions in `entries`; `DEV` is
+            that of the development speakers.
         notes: what differs from what was expected without being in the way.
         guessed: nobody has said which layout it is.
     """
@@ -83,6 +85,11 @@ class Table:
         edges = np.searchsorted(split, range(len(SPLITS) + 1)).tolist()
         return dict(zip(SPLITS, pairwise(edges), strict=True))
 
+    @property
+    def test_lists(self) -> dict[str, np.ndarray]:
+        """The lists but for that of the development speakers."""
+        return {name: rows for name, rows in self.lists.items() if name != DEV}
+
     def of_split(self, split: str) -> list[Entry]:
         return [entry for entry in self.entries if entry.split == split]
 
@@ -112,8 +119,8 @@ class Table:
 
 def read_csv(table: Table, name: str, split: str) -> None:
     """Add what a list with columns file, speaker, recording names, or the faults of it."""
-    seen = {entry.file: "train.csv" for entry in table.entries}
-    trained = {entry.speaker for entry in table.entries}
+    seen = {entry.file: f"{entry.split}.csv" for entry in table.entries}
+    listed = {entry.speaker: f"{entry.split}.csv" for entry in table.entries}
     faults, before = [], len(table.entries)
     try:
         for line, file, speaker, recording in read_rows(table.root / name):
@@ -126,8 +133,8 @@ def read_csv(table: Table, name: str, split: str) -> None:
                 faults.append(f"{where}: '{file}' lies outside the corpus folder")
             elif file in seen:
                 faults.append(f"{where}: '{file}' was listed before, in {seen[file]}")
-            elif speaker in trained:
-                faults.append(f"{where}: speaker '{speaker}' is in train.csv as well")
+            elif speaker in listed:
+                faults.append(f"{where}: speaker '{speaker}' is in {listed[speaker]} as well")
             else:
                 seen[file] = where
                 table.entries.append(Entry(file, speaker, recording, split))
@@ -175,42 +182,47 @@ def cut_blocks(entries: Iterable[Entry], blocks: int) -> list[Entry]:
 def decide_splits(table: Table, share: float) -> None:
     """Give every entry its split and sort the entries by split and file.
 
-    Test speakers are those of test.csv, or those that trials.txt names, or `share` of all. Of the
-    other speakers, `share` are development speakers. Reads trials.txt.
+    Test speakers are those of test.csv, or those that trials.txt names, or `share` of all.
+    Development speakers are those of dev.csv, or `share` of the others. Reads trials.txt and
+    dev_trials.txt.
     """
     if table.layout == "voxceleb":  # which has decided them
         table.entries = in_order(table.entries)
         return
     listed = table.root / "trials.txt"
-    test = {entry.speaker for entry in table.entries if entry.split == "test"}
-    if listed.is_file() and not all(entry.split for entry in table.entries):
+    dev, test = ({entry.speaker for entry in table.of_split(name)} for name in ("dev", "test"))
+    if listed.is_file() and not test:
         rows = parse_trials(listed, [entry.file for entry in table.entries]).rows
         test = {table.entries[i].speaker for i in rows[:, 1:].flat}
-    others = [entry for entry in table.entries if entry.speaker not in test]
-    count, needed = len({entry.speaker for entry in others}), 4 if test else 6
+    others = [entry for entry in table.entries if entry.speaker not in test | dev]
+    count = len({entry.speaker for entry in others})
+    needed = 2 + 2 * (not dev) + 2 * (not test)
     if count < needed:
         if table.entries and not table.faults:  # which may be why so few are left
             table.faults.append(
-                f"{count} speakers{' beside those of the test set' if test else ''} are too few: "
+                f"{count} speakers{' beside those held out' if test or dev else ''} are too few: "
                 f"at least {needed} are needed, as training and held-out speakers are disjoint"
             )
         return
     if not test:
         test = held_out(others, share)
         others = [entry for entry in others if entry.speaker not in test]
-    split = dict.fromkeys(held_out(others, share), "dev") | dict.fromkeys(test, "test")
+    dev = dev or held_out(others, share)
+    split = dict.fromkeys(dev, "dev") | dict.fromkeys(test, "test")
     table.entries = in_order(
         replace(entry, split=split.get(entry.speaker, "train")) for entry in table.entries
     )
-    if listed.is_file():
-        files = [entry.file for entry in table.of_split("test")]
-        table.read_list(listed, "trials", files, table.bounds()["test"][0])
+    for file, part, name in ("trials.txt", "test", "trials"), ("dev_trials.txt", "dev", DEV):
+        if (listed := table.root / file).is_file():
+            files = [entry.file for entry in table.of_split(part)]
+            table.read_list(listed, name, files, table.bounds()[part][0])
 
 
 def missing_trials(table: Table) -> list[str]:
     """Why held-out speakers could not be scored: faults that files alone do not show."""
     faults = []
-    for split in ("dev", "test") if not table.lists else ("dev",):
+    listed = {"dev": DEV in table.lists, "test": bool(table.test_lists)}
+    for split in (name for name, known in listed.items() if not known):
         pairs = [(entry.speaker, entry.recording) for entry in table.of_split(split)]
         try:
             make_trials(

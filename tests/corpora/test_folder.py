@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from sounds import hertz, make_tree, pitch, tone, write
 
-from ssps_lib.corpora import open_corpus, read_packed
+from ssps_lib.corpora import open_corpus, pack, read_packed, trial_lists
 from ssps_lib.corpora.audio import read_audio, to_int16
 from ssps_lib.corpora.folder import open_folder
 from ssps_lib.corpora.table import Entry, cut_blocks, held_out
@@ -163,6 +163,25 @@ def test_a_trial_list_alone_decides_the_test_speakers(lists):
     (lists / "test.csv").unlink()
     splits = open_folder(lists)
     assert speakers_of(splits.test) == {"s7", "s8", "s9"} and len(splits.test_trials) == 3
+
+
+def test_development_speakers_and_their_trials_from_lists(lists, tmp_path):
+    head, *rows = (lists / "train.csv").read_text().splitlines()
+    for name, last in (("train", False), ("dev", True)):
+        chosen = [row for row in rows if row.startswith(("s5", "s6")) == last]
+        (lists / f"{name}.csv").write_text("\n".join([head, *chosen]))
+    trials = "1 s5/r0/u0.wav s5/r1/u1.wav\n0 s6/r1/u0.wav s5/r0/u1.wav\n"
+    (lists / "dev_trials.txt").write_text(trials)
+    pack(lists, tmp_path / "packed")
+    for splits in (open_folder(lists), open_corpus(tmp_path / "packed")):
+        assert speakers_of(splits.train) == {f"s{s}" for s in range(5)}
+        assert speakers_of(splits.dev) == {"s5", "s6"} and len(splits.test_trials) == 3
+        found, keys = splits.dev_trials, splits.dev.keys
+        rows = zip(found.labels, keys[found.first], keys[found.second], strict=True)
+        assert "".join(f"{label} {a} {b}\n" for label, a, b in rows) == trials
+    assert trial_lists(lists) == trial_lists(tmp_path / "packed") == ["trials"]
+    append(lists / "dev.csv", "\ns7/r0/u0.wav,s7,r0")
+    assert "speaker 's7' is in dev.csv as well" in faults_of(lists)
 
 
 def test_a_list_may_name_files_of_any_layout(tmp_path):
