@@ -9,7 +9,7 @@ from ssps_lib import encoders, export
 from ssps_lib.features import LogMel
 
 CONFIGS = [
-    {"name": "ecapa_tdnn", "dim": 12, "channels": 8, "attention": 4, "se": 4},
+    {"name": "ecapa_tdnn", "dim": 12, "channels": 8, "attention": 4, "se": 4, "hop_length": 320},
     {"name": "fast_resnet34", "dim": 12, "channels": 8, "n_mels": 80, "window": "hann"},
 ]
 SIZES = [(1, 8_001), (3, 20_000)]

@@ -15,13 +15,13 @@ class ECAPATDNN(Encoder):
 
     Args:
         dim: dimension of the representation.
-        n_mels, window: see `LogMel`.
+        n_mels, window, hop_length: see `LogMel`.
         channels: width of the blocks, a multiple of 8 (the paper: 1024).
         mfa: width of the aggregation, 3 * `channels` unless given (elsewhere 1536 is usual).
         attention, se: bottlenecks of the pooling's and of the channels' attention.
 
     Raises:
-        ValueError: a width that is no multiple of 8; fewer than 5 frames (640 samples).
+        ValueError: a width that is no multiple of 8; a waveform of fewer than 5 frames.
 
     >>> encoder = ECAPATDNN(channels=64, attention=32, se=32)
     >>> encoder(torch.randn(2, 32_000)).shape
@@ -39,10 +39,11 @@ class ECAPATDNN(Encoder):
         mfa: int | None = None,
         attention: int = 128,
         se: int = 128,
+        hop_length: int = 160,
     ) -> None:
         require_multiple_of_8(channels)
         mfa = mfa or 3 * channels
-        super().__init__(dim, n_mels, window)
+        super().__init__(dim, n_mels, window, hop_length)
         self.blocks = nn.ModuleList([TDNNBlock(n_mels, channels, kernel=5)])
         self.blocks.extend(SERes2NetBlock(channels, d, se) for d in (2, 3, 4))
         self.mfa = TDNNBlock(3 * channels, mfa)
@@ -53,8 +54,9 @@ class ECAPATDNN(Encoder):
     def represent(self, features: Tensor) -> Tensor:
         if features.shape[2] < 5:
             raise ValueError(
-                f"the waveform gives {features.shape[2]} frames, expected at least 5 (640 samples) "
-                "for the reflected padding of the convolutions; is the crop too short?"
+                f"the waveform gives {features.shape[2]} frames, expected at least 5 "
+                f"({4 * self.features.hop_length} samples) for the reflected padding of the "
+                "convolutions; is the crop too short?"
             )
         x, outputs = self.blocks[0](features), []
         for block in self.blocks[1:]:

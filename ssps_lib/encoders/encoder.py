@@ -70,10 +70,10 @@ class Encoder(  # type: ignore[call-arg]
     kinds: ClassVar[dict[str, type["Encoder"]]] = {}  # by name: `encoders.ENCODERS`
     _hub_mixin_config: dict[str, Any]  # what the constructor was given, as the mixin notes it
 
-    def __init__(self, dim: int, n_mels: int, window: str) -> None:
+    def __init__(self, dim: int, n_mels: int, window: str, hop_length: int) -> None:
         super().__init__()
         self.dim = dim
-        self.features = LogMel(n_mels, window)
+        self.features = LogMel(n_mels, window, hop_length)
         self.config = self._hub_mixin_config = {"name": self.name, **self._hub_mixin_config}
 
     def forward(self, waveform: Tensor) -> Tensor:

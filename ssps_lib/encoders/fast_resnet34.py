@@ -14,7 +14,7 @@ class FastResNet34(Encoder):
 
     Args:
         dim: dimension of the representation.
-        n_mels, window: see `LogMel`.
+        n_mels, window, hop_length: see `LogMel`.
         channels: channels of the first stage, a multiple of 8 (the paper: 16).
 
     >>> encoder = FastResNet34()
@@ -27,10 +27,15 @@ class FastResNet34(Encoder):
     name = "fast_resnet34"
 
     def __init__(
-        self, dim: int = 512, n_mels: int = 40, window: str = "hamming", channels: int = 16
+        self,
+        dim: int = 512,
+        n_mels: int = 40,
+        window: str = "hamming",
+        channels: int = 16,
+        hop_length: int = 160,
     ) -> None:
         require_multiple_of_8(channels)
-        super().__init__(dim, n_mels, window)
+        super().__init__(dim, n_mels, window, hop_length)
         c = channels
         self.conv = nn.Conv2d(1, c, 7, stride=(2, 1), padding=3, bias=False)
         self.bn = nn.BatchNorm2d(c)

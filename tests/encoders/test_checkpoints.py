@@ -13,7 +13,7 @@ from ssps_lib import encoders
 from ssps_lib.encoders import load_encoder, save_encoder
 
 CONFIGS = [
-    {"name": "fast_resnet34", "dim": 24, "n_mels": 80, "window": "hann", "channels": 8},
+    {"name": "fast_resnet34", "dim": 24, "window": "hann", "channels": 8, "hop_length": 320},
     {"name": "ecapa_tdnn", "dim": 24, "channels": 16, "attention": 8, "se": 4},
 ]
 

@@ -126,8 +126,9 @@ def test_attentive_statistics_pooling_by_hand():
             torch.testing.assert_close(pooled[6 + c, 0], spread, atol=1e-5, rtol=1e-4)
 
 
-def test_waveforms_shorter_than_the_padding_are_refused():
-    encoder = ECAPATDNN(channels=8).eval()
-    assert encoder(torch.randn(1, 640)).shape == (1, 512)
-    with pytest.raises(ValueError, match=r"gives 4 frames, expected at least 5 \(640 samples\)"):
-        encoder(torch.randn(1, 639))
+@pytest.mark.parametrize("hop_length", [160, 320])
+def test_waveforms_shorter_than_the_padding_are_refused(hop_length):
+    encoder, shortest = ECAPATDNN(channels=8, hop_length=hop_length).eval(), 4 * hop_length
+    assert encoder(torch.randn(1, shortest)).shape == (1, 512)
+    with pytest.raises(ValueError, match=rf"gives 4 frames, .* 5 \({shortest} samples\)"):
+        encoder(torch.randn(1, shortest - 1))
