@@ -2,6 +2,7 @@
 
 B is the batch of this process; all tensors are batch-first. A training step reads
 
+    framework.before_step(epoch, progress)
     z, z_own = framework(views)                            # through DistributedDataParallel
     z_pos = framework.substitute(z_own, rows, pos >= 0)    # SSPS; else z_pos = z_own
     framework.loss(z, z_pos, labels).backward()
@@ -9,8 +10,7 @@ B is the batch of this process; all tensors are batch-first. A training step rea
     optimizer.step()
     framework.after_step(z.detach(), z_pos.detach(), z_own.detach())
 
-with `before_step` at its start. Wrap with `find_unused_parameters=False` and
-`broadcast_buffers=False`: queues and centres are equal on all processes by construction.
+Wrap with `broadcast_buffers=False`: queues and centres are equal on all processes by construction.
 """
 
 from typing import Any, ClassVar
@@ -94,7 +94,7 @@ class Framework(nn.Module):
         """Schedules: `epoch` from 0, `progress` of the whole training in [0, 1]."""
 
     def after_backward(self, epoch: int) -> None:
-        """Cancels the gradients of what is frozen in this epoch."""
+        """Cancels the gradients of what is frozen in this epoch (DDP waits until they exist)."""
 
     def after_step(self, z: Tensor, z_pos: Tensor, own: Tensor | None = None) -> None:
         """After the optimiser: moving averages, queues, centre.

@@ -9,7 +9,7 @@ import torch
 from tiny import OPTIONS, TinyEncoder, build, views_of
 
 from ssps_lib import frameworks, positives
-from ssps_lib.frameworks.options import EXPECTED
+from ssps_lib.frameworks.options import holds
 
 EVERY = list(OPTIONS)
 LABELS = torch.tensor([0, 1, 2, 1])
@@ -40,7 +40,8 @@ def test_embedding_shape_is_that_of_the_positives(name):
     z, z_pos = framework(views_of(framework))
     assert len(z) == 4
     assert z_pos.shape == (4, *framework.embedding_shape)
-    assert framework.positive(views_of(framework)).shape == z_pos.shape
+    if name != "supervised":  # which has none
+        assert framework.positive(views_of(framework)).shape == z_pos.shape
     assert not framework.queued(z_pos).requires_grad
 
 
@@ -182,8 +183,17 @@ def test_bad_options_are_named(case):
 def test_every_option_has_a_rule_that_its_default_keeps(name):
     _, *options = signature(frameworks.FRAMEWORKS[name]).parameters.values()
     for option in options:
-        _, holds = EXPECTED[option.name]
-        assert option.default is option.empty or holds(option.default)
+        assert option.default is option.empty or holds(option.name, option.default)
+
+
+def test_a_framework_from_elsewhere_has_options_of_its_own(monkeypatch):
+    class Weighted(frameworks.SimCLR):
+        def __init__(self, encoder, weight=1.0):
+            super().__init__(encoder)
+            self.weight = weight
+
+    monkeypatch.setitem(frameworks.FRAMEWORKS, "weighted", Weighted)
+    assert frameworks.build("weighted", TinyEncoder(), weight=3.0).weight == 3
 
 
 def test_an_unknown_name_is_named():
