@@ -75,11 +75,6 @@ class MoCo(Framework):
         keys = gather(self.key_encoder(everyone[order[mine]]))
         return keys[order.argsort()[mine]]
 
-    def substitute(self, z_pos: Tensor, rows: Tensor, found: Tensor) -> Tensor:
-        """As in the base; one row (B, D) per utterance (a centroid) stands for both keys."""
-        rows = rows[:, None].expand(-1, 2, -1) if rows.ndim == 2 else rows
-        return super().substitute(z_pos, rows, found)
-
     def loss(self, z: Tensor, z_pos: Tensor, labels: Tensor | None = None) -> Tensor:
         """Mean of `losses.moco` over the directions, for this process's queries."""
         directions = [0, 1] if self.symmetric else [0]

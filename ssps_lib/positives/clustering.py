@@ -164,8 +164,9 @@ class ClusteringCentroid(Clustering):
         return super().sample(index, None, uniform)
 
     def retrieve(self, pos: Tensor, queue: Queue) -> Tensor:
-        """Centroids m_c of the clusters of pos(i): (B, D), for each of MoCo's two keys alike."""
-        return self.centroids[to_device(self.assignments[pos.cpu()], self.centroids.device)]
+        """Centroids m_c of the clusters of pos(i): (B, *shape), MoCo's two keys alike."""
+        rows = self.centroids[to_device(self.assignments[pos.cpu()], self.centroids.device)]
+        return rows.view(len(rows), *[1] * (len(queue.shape) - 1), -1).expand(-1, *queue.shape)
 
 
 def nearest_clusters(

@@ -42,7 +42,6 @@ def test_embedding_shape_is_that_of_the_positives(name):
     assert z_pos.shape == (4, *framework.embedding_shape)
     if name != "supervised":  # which has none
         assert framework.positive(views_of(framework)).shape == z_pos.shape
-    assert not framework.queued(z_pos).requires_grad
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -66,7 +65,7 @@ def test_pseudo_positives_from_a_queue_train_every_framework(name):
     def pseudo(z_pos, step):
         pos = torch.tensor([2, -1, 3, -1]) if step else torch.full((4,), -1)
         rows = queue[pos.clamp(min=0)] if step else torch.zeros_like(z_pos)
-        queue[torch.arange(4)] = framework.queued(z_pos)
+        queue[torch.arange(4)] = z_pos
         return framework.substitute(z_pos, rows, pos >= 0)
 
     assert torch.tensor(train(framework, 3, pseudo)).isfinite().all()

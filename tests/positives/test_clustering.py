@@ -154,6 +154,8 @@ def test_centroids_are_retrieved():
         torch.testing.assert_close(
             rows[i], sampler.centroids[chosen_by_hand(sampler, i, float(uniform[i, 0]))]
         )
+    keys = sampler.retrieve(pos, holding([0], shape=(2, 4)))  # MoCo's two of an utterance
+    assert torch.equal(keys, rows[:, None].expand(-1, 2, -1))
 
 
 def test_embeddings_are_retrieved():
