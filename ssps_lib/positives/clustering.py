@@ -131,16 +131,15 @@ class Clustering(PositiveSampler):
         count = torch.searchsorted(keys, (chosen + 1) * n) - first
         anchor = torch.searchsorted(keys, chosen * n + own)
         excluded = (own >= 0) & (keys[anchor] == chosen * n + own) & (not self.allow_self)
-        count = count - excluded.long()
+        count -= excluded.long()
         rank = first + pick(uniform, count)
-        rank = rank + (excluded & (rank >= anchor)).long()  # step over the anchor
+        rank += excluded & (rank >= anchor)  # step over the anchor
         return torch.where(count > 0, keys[rank] % n, -1)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """`assignments`, `centroids` and `neighbors`, as far as there are any."""
-        names = ("assignments", "centroids", "neighbors")
-        found = {name: getattr(self, name) for name in names}
-        return {name: value for name, value in found.items() if value is not None}
+        """`assignments`, `centroids`, and `neighbors` if there are any."""
+        tables = {"assignments": self.assignments, "centroids": self.centroids}
+        return tables if self.neighbors is None else {**tables, "neighbors": self.neighbors}
 
     def load_state_dict(self, state: dict[str, Tensor], reference: Queue) -> None:
         """Restore the clusters of the epoch's start, from which Q-hat has moved on since."""
