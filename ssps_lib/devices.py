@@ -20,8 +20,7 @@ LARGE = 2**26  # multiplications from which on the choice of the library is wort
 def to_device(x: Tensor | np.ndarray, device: torch.device | str) -> Tensor:
     """A tensor on `device`; a GPU fetches it when it gets there, while this process goes on.
 
-    A plain copy to a GPU waits until all work that was given to it is done. This one goes by memory
-    that the GPU reads by itself.
+    A plain copy to a GPU would wait until all work that was given to it is done.
 
     >>> to_device(np.arange(3), "cpu")
     tensor([0, 1, 2])
@@ -71,9 +70,8 @@ if torch.backends.mkldnn.is_available():
 def fastest(threads: int) -> str:
     """Which of `LIBRARIES` multiplies float32 fastest here with so many threads.
 
-    It is measured once on a machine, in a second of computing time (whatever else goes on there),
-    and kept in the home folder: the libraries round differently, and a run that is resumed must
-    find the same clusters.
+    Measured once on a machine, in a second of computing time, and kept in the home folder: the
+    libraries round differently, and a run that is resumed must find the same clusters.
     """
     path = files.home() / "products.json"
     key = f"{platform.node()}, {threads} threads, torch {torch.__version__}, numpy {np.__version__}"

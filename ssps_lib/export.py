@@ -5,6 +5,7 @@ utterances of any length. Complex numbers are not part of every runtime, so the 
 spectrum as a convolution with cosines and sines; its outputs equal the encoder's to rounding.
 """
 
+import copy
 import os
 from pathlib import Path
 
@@ -66,24 +67,15 @@ class Portable(nn.Module):
 
 
 def to_program(encoder: Encoder) -> torch.export.ExportedProgram:
-    """The encoder as a `torch.export` program, in eval mode, for any B and T.
+    """The encoder (on the CPU) as a `torch.export` program, in eval mode, for any B and T.
 
     `torch.export.save(program, "encoder.pt2")` writes it; it runs without this library.
-
-    Args:
-        encoder: on the CPU; its mode is restored.
     """
-    training = encoder.training
+    module = Portable(copy.deepcopy(encoder)).eval()
     dynamic = torch.export.Dim.DYNAMIC
-    try:
-        with torch.no_grad():
-            return torch.export.export(
-                Portable(encoder).eval(),
-                (torch.zeros(2, EXAMPLE),),
-                dynamic_shapes={"waveform": {0: dynamic, 1: dynamic}},
-            )
-    finally:
-        encoder.train(training)
+    shapes = {"waveform": {0: dynamic, 1: dynamic}}
+    with torch.no_grad():
+        return torch.export.export(module, (torch.zeros(2, EXAMPLE),), dynamic_shapes=shapes)
 
 
 def to_onnx(encoder: Encoder, path: str | os.PathLike[str]) -> Path:

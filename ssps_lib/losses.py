@@ -1,8 +1,9 @@
 """The objectives of Section II as pure functions: tensors in, scalar out, no state or collectives.
 
 Read beside Eq. 1-5 of the paper. Where the published numbers were computed with something else,
-that is the default, the line says so, and the paper's equation is an argument. Every loss is
-computed in full precision, also under autocast; NaN in means NaN out.
+that is the default, the line says so, and the paper's equation is an argument. A loss is 0-d, in
+nats where it is a cross-entropy, and computed in full precision also under autocast; NaN in means
+NaN out. B is the batch, D the dimension of embeddings, which may have any norm.
 """
 
 import functools
@@ -24,8 +25,8 @@ def _full_precision(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     @functools.wraps(function)
     def wrapper(*args, **options):
         args, options = [full(x) for x in args], {name: full(x) for name, x in options.items()}
-        tensors = [x for x in (*args, *options.values()) if isinstance(x, Tensor)]
-        with torch.autocast(tensors[0].device.type if tensors else "cpu", enabled=False):
+        kinds = (x.device.type for x in (*args, *options.values()) if isinstance(x, Tensor))
+        with torch.autocast(next(kinds, "cpu"), enabled=False):
             return function(*args, **options)
 
     return wrapper
@@ -53,17 +54,13 @@ def cosines(z: Tensor, prototypes: Tensor) -> Tensor:
 
 @_full_precision
 def nt_xent(z: Tensor, z_pos: Tensor, temperature: float, symmetric: bool = True) -> Tensor:
-    """NT-Xent of SimCLR (Eq. 1, Section II-A; chapter "Frameworks").
+    """NT-Xent of SimCLR (Eq. 1, Section II-A): cross-entropy of finding the positive, mean.
 
     Args:
-        z: anchor embeddings (B, D), of any norm.
-        z_pos: positive embeddings (B, D).
+        z, z_pos: anchors and positives, (B, D).
         temperature: tau, above 0 (the paper: 0.03).
         symmetric: published: both views are anchors (2B), each against 1 positive and the 2B - 2
             embeddings of the other utterances. False: Eq. 1, B anchors against the B positives.
-
-    Returns:
-        Mean cross-entropy over the anchors in nats, 0-d.
 
     Raises:
         ValueError: for shapes that differ or B < 2.
@@ -90,13 +87,9 @@ def moco(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> Tenso
     """InfoNCE against a memory of negatives (Eq. 2, Section II-B), one direction.
 
     Args:
-        query: (B, D), of any norm as are the others.
-        key: (B, D), the positive of each query.
+        query, key: anchors and positives, (B, D).
         queue: (Q, D), the negatives of all queries.
         temperature: tau, above 0 (the paper: 0.03).
-
-    Returns:
-        Mean cross-entropy over the queries in nats, 0-d.
 
     Raises:
         ValueError: for an empty queue.
@@ -122,8 +115,8 @@ def sinkhorn(scores: Tensor, epsilon: float = 0.05, iterations: int = 3) -> Tens
 
     Args:
         scores: cosines of N samples with K prototypes, (N, K).
-        epsilon: entropy of the plan, above 0 (published: 0.05).
-        iterations: pairs of scalings, at least 1 (published: 3).
+        epsilon: entropy of the plan, above 0.
+        iterations: pairs of scalings, at least 1.
 
     Returns:
         Codes (N, K) whose rows sum to 1; columns sum to N / K as `iterations` grows.
@@ -153,13 +146,10 @@ def swav(
 
     Args:
         scores_1, scores_2: cosines of the anchors and of the positives with P prototypes, (B, P).
-        codes_1, codes_2: their soft assignments (B, P), see `sinkhorn`; rows sum to 1.
+        codes_1, codes_2: their soft assignments (B, P), see `sinkhorn`.
         temperature: tau, above 0 (the paper: 0.1).
         symmetric: published: mean of both directions. False: Eq. 3, codes of the anchor only.
         per_prototype: True: Eq. 3, divided by P. Published: not divided.
-
-    Returns:
-        Cross-entropy in nats, 0-d.
 
     >>> scores, codes = torch.zeros(2, 4), torch.full((2, 4), 0.25)
     >>> round(swav(scores, scores, codes, codes, 0.1).item(), 4)  # ln 4
@@ -207,12 +197,9 @@ def vicreg(
     """VICReg (Eq. 4, Section II-D): weighted sum of the three terms above; nothing is normalised.
 
     Args:
-        z, z_pos: embeddings (B, D).
+        z, z_pos: anchors and positives, (B, D).
         invariance, variance, covariance: lambda, mu and nu.
-        reduction: of the invariance term over D: "mean" as published, "sum" as in Eq. 4.
-
-    Returns:
-        The loss, 0-d.
+        reduction: see `invariance_term`.
 
     Raises:
         ValueError: for shapes that differ or B < 2.
@@ -247,9 +234,6 @@ def dino(
         student_temperature, teacher_temperature: tau_s and tau_t, above 0.
         reduction: over the pairs of different views: "mean" as published, "sum" as in Eq. 5.
 
-    Returns:
-        Cross-entropy in nats, 0-d.
-
     >>> round(dino(torch.zeros(6, 2, 8), torch.zeros(2, 2, 8), torch.zeros(8)).item(), 4)  # ln 8
     2.0794
     """
@@ -276,9 +260,6 @@ def aam_softmax(
         labels: (B,) int64 in [0, C).
         margin: radians in [0, pi/2].
         scale: s, above 0.
-
-    Returns:
-        Mean cross-entropy in nats, 0-d.
 
     >>> round(aam_softmax(torch.zeros(1, 2), torch.tensor([0]), margin=0.0, scale=1.0).item(), 4)
     0.6931

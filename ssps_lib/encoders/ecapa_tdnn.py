@@ -139,14 +139,11 @@ class AttentiveStatisticsPooling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         context = statistics(x, torch.full_like(x[:1, :1], 1 / x.shape[2], dtype=torch.float32))
-        weights = self.conv(self._hidden(x, context).tanh()).float().softmax(2)  # (B, C, T)
-        return statistics(x, weights)
-
-    def _hidden(self, x: Tensor, context: Tensor) -> Tensor:
         # tdnn(cat[x, mean, std]) without repeating mean and std for every frame
         frame, utterance = self.tdnn.conv.weight.split((x.shape[1], 2 * x.shape[1]), dim=1)
         hidden = F.conv1d(x, frame) + F.conv1d(context, utterance, self.tdnn.conv.bias)
-        return self.tdnn.norm(hidden.relu())  # (B, bottleneck, T)
+        hidden = self.tdnn.norm(hidden.relu()).tanh()  # (B, bottleneck, T)
+        return statistics(x, self.conv(hidden).float().softmax(2))
 
 
 def statistics(x: Tensor, weights: Tensor) -> Tensor:

@@ -1,8 +1,4 @@
-"""What every encoder is (Section II), and how it is kept: weights and configuration in one file.
-
-That file is `encoder.safetensors` of a run and `model.safetensors` of a folder that huggingface_hub
-knows; `ssps_lib.load_encoder` reads both.
-"""
+"""What every encoder is (Section II), and how it is kept: weights and configuration in one file."""
 
 import json
 import os
@@ -20,11 +16,8 @@ from torch import Tensor, nn
 from ssps_lib import files
 from ssps_lib.features import LogMel
 
-FILE = "encoder.safetensors"
-"""Name of the encoder's file in a folder of ours."""
-
-HUB_FILE = "model.safetensors"
-"""Its name in a folder of `save_pretrained`."""
+FILE = "encoder.safetensors"  # in the folder of a run
+HUB_FILE = "model.safetensors"  # in a folder of `save_pretrained`
 
 CARD = """---
 {{ card_data }}
@@ -32,17 +25,10 @@ CARD = """---
 
 # A speaker encoder
 
-It maps a waveform (B, T) in [-1, 1] at 16 kHz to a representation (B, D); two utterances are
-compared by the cosine of theirs. Features are part of it.
+`ssps_lib.encoders.Encoder.from_pretrained("this folder")` maps a waveform (B, T) in [-1, 1] at 16
+kHz to a representation (B, D); two utterances are compared by the cosine of theirs.
 
-```python
-from ssps_lib.encoders import Encoder
-
-encoder = Encoder.from_pretrained("this folder")
-y = encoder(waveform)
-```
-
-{{ note | default("What it was trained on, and how well it verifies: not stated.", true) }}
+What it was trained on, and how well it verifies: not stated.
 """
 
 
@@ -58,7 +44,7 @@ class Encoder(  # type: ignore[call-arg]
 
     The features are part of the encoder, so that a checkpoint carries them. A subclass gives its
     `name` and implements `represent`. `save_pretrained` and `push_to_hub` are those of
-    huggingface_hub; nothing needs a network unless a repository is named.
+    huggingface_hub.
 
     Attributes:
         dim: dimension of the representation.
@@ -70,7 +56,7 @@ class Encoder(  # type: ignore[call-arg]
     kinds: ClassVar[dict[str, type["Encoder"]]] = {}  # by name: `encoders.ENCODERS`
     _hub_mixin_config: dict[str, Any]  # what the constructor was given, as the mixin notes it
 
-    def __init__(self, dim: int, n_mels: int, window: str, hop_length: int) -> None:
+    def __init__(self, dim: int, n_mels: int, window: str, hop_length: int = 160) -> None:
         super().__init__()
         self.dim = dim
         self.features = LogMel(n_mels, window, hop_length)
@@ -89,16 +75,15 @@ class Encoder(  # type: ignore[call-arg]
     ) -> "Encoder":
         """The encoder of a folder of `save_pretrained`, or of a repository, in eval mode on CPU.
 
-        `Encoder.from_pretrained` gives whatever encoder it holds; a subclass, its own kind only.
-
         Args:
-            pretrained_model_name_or_path: the folder, or `owner/name` of a repository.
+            pretrained_model_name_or_path: the folder, or `owner/name` of a repository, which alone
+                needs a network.
             options: `revision`, `cache_dir`, `token`, `local_files_only`, ... of huggingface_hub.
 
         Raises:
             FileNotFoundError: no such folder, or one without `model.safetensors`.
-            ValueError: the file is damaged, holds another architecture than this class, or
-                disagrees with `config.json` or with a size among the options.
+            ValueError: the file is damaged, holds another architecture than this class (`Encoder`
+                takes any), or disagrees with `config.json` or with a size among the options.
         """
         name = os.fspath(pretrained_model_name_or_path)
         is_repository = re.fullmatch(r"(\w[\w.-]*/)?\w[\w.-]*", name) and not os.path.isfile(name)
@@ -118,17 +103,18 @@ class Encoder(  # type: ignore[call-arg]
     ) -> "Encoder":
         where = ("revision", "cache_dir", "force_download", "local_files_only", "token")
         where = {key: options.pop(key) for key in where}
+        sizes = {**(config or {}), **options}
         for name in ("proxies", "resume_download"):  # huggingface_hub before 1.0 passes them
-            options.pop(name, None)
-        local = os.path.join(model_id, HUB_FILE)
-        path = local if os.path.isdir(model_id) else hf_hub_download(model_id, HUB_FILE, **where)
+            sizes.pop(name, None)
+        local = Path(model_id, HUB_FILE)
+        path = local if local.parent.is_dir() else hf_hub_download(model_id, HUB_FILE, **where)
         encoder = read_encoder(Path(path))
         if not isinstance(encoder, cls):
             raise ValueError(
                 f"'{model_id}' holds the encoder {encoder.name}, expected {cls.__name__}: "
                 "Encoder.from_pretrained reads any."
             )
-        for name, value in ((config or {}) | options).items():
+        for name, value in sizes.items():
             if encoder.config.get(name) != value:
                 raise ValueError(
                     f"the weights of '{model_id}' have {name} = {encoder.config.get(name)!r}, but "
@@ -138,10 +124,7 @@ class Encoder(  # type: ignore[call-arg]
 
 
 def build(name: str, **options: Any) -> Encoder:
-    """The encoder of that name with the options of its constructor.
-
-    Raises:
-        ValueError: an unknown name or option.
+    """The encoder of that name with the options of its constructor; ValueError if unknown.
 
     >>> build("fast_resnet34", dim=64, channels=8).config["dim"]
     64
@@ -150,16 +133,16 @@ def build(name: str, **options: Any) -> Encoder:
         raise ValueError(f"encoder is {name!r}, expected one of {sorted(Encoder.kinds)}.")
     kind: Any = Encoder.kinds[name]
     _, *known = signature(kind.__init__).parameters  # the class's own is the hub mixin's
-    unknown = [option for option in options if option not in known]
-    if unknown:
-        raise ValueError(
-            f"'{name}' has no option '{unknown[0]}', expected some of {', '.join(known)}."
-        )
+    for option in options:
+        if option not in known:
+            raise ValueError(
+                f"'{name}' has no option '{option}', expected some of {', '.join(known)}."
+            )
     return kind(**options)
 
 
 def require_multiple_of_8(channels: int) -> None:
-    """Both encoders divide their channels by eight; say so where the width is chosen."""
+    """ValueError for a width that the encoders cannot divide."""
     if channels < 8 or channels % 8:
         raise ValueError(
             f"channels is {channels!r}, expected a positive multiple of 8; squeeze-and-excitation "
@@ -173,10 +156,7 @@ def save_encoder(encoder: Encoder, path: str | os.PathLike[str]) -> Path:
     Args:
         encoder: on any device, compiled or not.
         path: a `.safetensors` file, or a folder in which `encoder.safetensors` is written. What
-            was there is replaced at once or, on failure, left as it was.
-
-    Raises:
-        OSError: the file cannot be written (disk full, no permission).
+            was there is replaced at once or, on failure (OSError), left as it was.
 
     >>> import tempfile
     >>> from ssps_lib.encoders import build, load_encoder
@@ -187,10 +167,7 @@ def save_encoder(encoder: Encoder, path: str | os.PathLike[str]) -> Path:
     """
     path = Path(path)
     path = path if path.suffix == ".safetensors" else path / FILE
-    state = {
-        plain_name(key): value.detach().cpu().contiguous()
-        for key, value in encoder.state_dict().items()
-    }
+    state = {plain_name(k): v.detach().cpu().contiguous() for k, v in encoder.state_dict().items()}
     content = safetensors.torch.save(state, {"encoder": json.dumps(encoder.config)})
     with files.whole(path) as partial:
         partial.write_bytes(content)
@@ -198,12 +175,7 @@ def save_encoder(encoder: Encoder, path: str | os.PathLike[str]) -> Path:
 
 
 def read_encoder(path: Path) -> Encoder:
-    """The encoder of a file of `save_encoder`, on the CPU, in eval mode.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is damaged or holds something else: the message says what.
-    """
+    """The encoder of a file of `save_encoder`; for the errors see `load_encoder`."""
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at '{path}', expected a .safetensors or .pt file.")
     try:
@@ -228,10 +200,10 @@ def read_encoder(path: Path) -> Encoder:
 
 
 def fill(encoder: Encoder, state: dict[str, Tensor], path: Path) -> Encoder:
-    """Load `state`, whose names and shapes must agree, and set eval mode.
+    """Load `state`, whose names and shapes must agree (else ValueError), and set eval mode.
 
-    Features may be absent. Those stored in half precision must equal the encoder's own to that
-    precision, and the encoder's own are kept: rounded windows and bands would be other features.
+    Features may be absent. Where they are in half precision and agree to that, the encoder's own
+    are kept: rounded windows and bands would be other features.
     """
     own = {k: v for k, v in encoder.state_dict().items() if k.startswith("features.")}
     for key in own.keys() & state.keys():

@@ -1,8 +1,7 @@
 """The checkpoints released by the paper's authors, read into our encoders.
 
 A released file is a pickled plain dict with the keys epoch, best_metric, model and optimizer; model
-is a flat state dict of the whole framework. Our names of parameters are theirs, except that their
-ECAPA-TDNN wraps each convolution and that their features sit in a list.
+is a flat state dict of the whole framework. Our names of parameters are theirs but for `_our_name`.
 """
 
 import re
@@ -28,11 +27,7 @@ def is_pickle(path: Path) -> bool:
 
 
 def read_released(path: Path) -> Encoder:
-    """The encoder whose output is the representation (DINO: the teacher's) in a released file.
-
-    Raises:
-        ValueError: not such a file; the message says what it lacks.
-    """
+    """The encoder of a released file (DINO: the teacher's); ValueError says what a file lacks."""
     state = {_our_name(key): value for key, value in _encoder_state(path).items()}
     if "mfa.conv.weight" in state:
         kind, options = ECAPATDNN, _ecapa_options
@@ -58,12 +53,10 @@ def _load(path: Path) -> object:
     scalar = np.float64(0).__reduce__()[0]
     names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
     harmless = [np.dtype, *{type(np.dtype(code)) for code in "fd"}, *((scalar, n) for n in names)]
+    mapped = zipfile.is_zipfile(path)  # the queues of an SSPS run are gigabytes that nobody reads
     try:
         with torch.serialization.safe_globals(harmless):
-            # memory-mapped where possible: the queues of an SSPS run are gigabytes nobody reads
-            return torch.load(
-                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-            )
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # damaged bytes make the unpickler raise almost anything
         raise unreadable(path, _reason(error)) from error
 
@@ -77,14 +70,13 @@ def _reason(error: Exception) -> str:
 
 def _encoder_state(path: Path) -> dict[str, Tensor]:
     """The part of a released state dict that belongs to the encoder of the representation."""
-    match _load(path):
-        case {"model": dict(content)}:
-            model = {plain_name(k): v for k, v in content.items() if isinstance(v, Tensor)}
-        case _:
-            raise ValueError(
-                f"'{path}' lacks the key 'model' with a state dict; a released checkpoint is a "
-                "dict with epoch, best_metric, model and optimizer."
-            )
+    content = _load(path)
+    if not (isinstance(content, dict) and isinstance(content.get("model"), dict)):
+        raise ValueError(
+            f"'{path}' lacks the key 'model' with a state dict; a released checkpoint is a dict "
+            "with epoch, best_metric, model and optimizer."
+        )
+    model = {plain_name(k): v for k, v in content["model"].items() if isinstance(v, Tensor)}
     # MoCo has a momentum encoder too, but there it only makes the keys; DINO is known by its head.
     is_dino = any(key.startswith("head.last_layer.") for key in model)
     prefix = "encoder_momentum." if is_dino else "encoder."
@@ -96,6 +88,7 @@ def _encoder_state(path: Path) -> dict[str, Tensor]:
 
 
 def _our_name(key: str) -> str:
+    """Their ECAPA-TDNN wraps each convolution, and their features sit in a list."""
     key = key.replace("features_extractor.0.", "features.mel.", 1)
     return re.sub(r"(^|\.)(conv\d?|fc)\.conv\.", r"\1\2.", key)
 

@@ -17,17 +17,8 @@ FRAMEWORKS: dict[str, type[Framework]] = {
     c.name: c for c in (SimCLR, MoCo, SwAV, VICReg, DINO, Supervised)
 }
 
-__all__ = [
-    "DINO",
-    "FRAMEWORKS",
-    "Framework",
-    "MoCo",
-    "SimCLR",
-    "Supervised",
-    "SwAV",
-    "VICReg",
-    "build",
-]
+__all__ = ["DINO", "FRAMEWORKS", "Framework", "MoCo", "SimCLR", "Supervised", "SwAV", "VICReg",
+           "build"]  # fmt: skip
 
 
 def build(name: str, encoder: nn.Module, **options: Any) -> Framework:

@@ -1,16 +1,8 @@
 """What every framework is: a joint-embedding architecture with a loss (Figure 2, Section II).
 
-B is the batch of this process; all tensors are batch-first. A training step reads
-
-    z, z_own = framework(views)                            # through DistributedDataParallel
-    z_pos = framework.substitute(z_own, rows, pos >= 0)    # SSPS; else z_pos = z_own
-    framework.loss(z, z_pos, labels).backward()
-    framework.after_backward(epoch)                        # before clipping
-    optimizer.step()
-    framework.after_step(z.detach(), z_pos.detach(), z_own.detach())
-
-with `before_step` at its start. Wrap with `find_unused_parameters=False` and
-`broadcast_buffers=False`: queues and centres are equal on all processes by construction.
+B is the batch of this process; all tensors are batch-first. `training.step.iteration` calls the
+hooks in their order. Wrap with DistributedDataParallel's `broadcast_buffers=False`: queues and
+centres are equal on all processes by construction.
 """
 
 from typing import Any, ClassVar
@@ -71,10 +63,6 @@ class Framework(nn.Module):
         with torch.set_grad_enabled(positive_gradient and torch.is_grad_enabled()):
             return z, self.positive(views)
 
-    def queued(self, z_pos: Tensor) -> Tensor:
-        """Rows to insert into Q': the positives of the mini-batch, detached."""
-        return z_pos.detach()
-
     def substitute(self, z_pos: Tensor, rows: Tensor, found: Tensor) -> Tensor:
         """Replace positives by pseudo-positives (Algorithm 2, line 2).
 
@@ -94,7 +82,7 @@ class Framework(nn.Module):
         """Schedules: `epoch` from 0, `progress` of the whole training in [0, 1]."""
 
     def after_backward(self, epoch: int) -> None:
-        """Cancels the gradients of what is frozen in this epoch."""
+        """Cancels the gradients of what is frozen in this epoch, before they are clipped."""
 
     def after_step(self, z: Tensor, z_pos: Tensor, own: Tensor | None = None) -> None:
         """After the optimiser: moving averages, queues, centre.

@@ -9,37 +9,25 @@ import torch.nn.functional as F
 from torch import Tensor
 
 HEALTHY = {
-    "embedding_std": (
-        (0.1, math.inf),
+    "embedding_std": (0.1, math.inf,
         "different utterances have nearly the same embedding; lower the learning rate, and check "
-        "what should push embeddings apart (negatives, variance term, prototypes or centre)",
-    ),
-    "assignment_entropy": (
-        (-math.inf, 0.999),
+        "what should push embeddings apart (negatives, variance term, prototypes or centre)"),
+    "assignment_entropy": (-math.inf, 0.999,
         "SwAV assigns every utterance to all prototypes alike; the embeddings are equal, or "
-        "epsilon is too large for their cosines",
-    ),
-    "prototype_usage": (
-        (0.05, math.inf),
+        "epsilon is too large for their cosines"),
+    "prototype_usage": (0.05, math.inf,
         "SwAV predicts the same prototype for every utterance; lower the learning rate, or freeze "
-        "the prototypes for more epochs",
-    ),
-    "teacher_entropy": (
-        (-math.inf, 0.999),
+        "the prototypes for more epochs"),
+    "teacher_entropy": (-math.inf, 0.999,
         "DINO's teacher gives all outputs the same probability; lower teacher_temperature, or the "
-        "learning rate if the embeddings are equal too",
-    ),
-    "teacher_usage": (
-        (0.05, math.inf),
+        "learning rate if the embeddings are equal too"),
+    "teacher_usage": (0.05, math.inf,
         "DINO's teacher chooses the same output for every utterance; the centre does not follow: "
-        "lower center_momentum or the learning rate",
-    ),
-    "coverage": (
-        (0.0, math.inf),
+        "lower center_momentum or the learning rate"),
+    "coverage": (0.0, math.inf,
         "no utterance found a pseudo-positive; all representations are in one cluster, or the "
-        "positive queue holds none of the candidates",
-    ),
-}
+        "positive queue holds none of the candidates"),
+}  # fmt: skip
 """By monitor: the open interval of healthy values, and what another value means. Entropies and
 usages are relative: of K choices, K ** usage are in use. A freshly initialised network is healthy.
 """
@@ -54,7 +42,6 @@ def signs(values: Mapping[str, float]) -> list[str]:
 
     Returns:
         One sentence for each value outside its interval of `HEALTHY`, with the likely cause.
-        Nothing looks at speaker labels. Names that are not there, or unknown, are passed over.
 
     >>> signs({"loss": 1.2, "embedding_std": 0.9, "coverage": 0.63})
     []
@@ -62,7 +49,7 @@ def signs(values: Mapping[str, float]) -> list[str]:
     'embedding_std is 0.02 (healthy: above 0.1): '
     """
     found = []
-    for name, ((low, high), meaning) in HEALTHY.items():
+    for name, (low, high, meaning) in HEALTHY.items():
         if name in values and not low < values[name] < high:
             expected = f"above {low:g}" if math.isfinite(low) else f"below {high:g}"
             found.append(f"{name} is {values[name]:.3g} (healthy: {expected}): {meaning}")

@@ -17,15 +17,6 @@ from ssps_lib.frameworks.heads import DINOHead
 from ssps_lib.frameworks.momentum import move_average, teacher_of
 
 
-def _by_length(network: Callable[[Tensor], Tensor], views: list[Tensor]) -> Tensor:
-    """Outputs (B, V, D) of a network that sees neighbouring views of one length as one batch."""
-    outputs: list[Tensor] = []
-    for _, group in groupby(views, key=lambda view: view.shape[1]):
-        same = list(group)
-        outputs += network(torch.cat(same)).chunk(len(same))
-    return torch.stack(outputs, dim=1)
-
-
 class DINO(Framework):
     """Multi-crop self-distillation with centring and sharpening.
 
@@ -35,14 +26,13 @@ class DINO(Framework):
         encoder: waveforms (B, T) -> (B, encoder.dim), the student; the teacher starts as its copy.
         hidden, bottleneck, outputs: widths of the head.
         local_crops: number of views of half the length.
-        student_temperature, teacher_temperature: tau_s and tau_t, above 0.
+        student_temperature, teacher_temperature, reduction: see `losses.dino`.
         momentum: of the teacher at the start; a cosine leads to 1 at the end.
         center_momentum: of the running mean of the teacher's logits.
         frozen_epochs: epochs in which the last layer does not learn.
         queue: what Q' holds. "logits": the teacher's outputs, as published. "bottleneck": the
             L2-normalised input of its last layer, outputs / bottleneck times smaller; the loss
             applies the current last layer, so the two are equal while that layer is frozen.
-        reduction: see `losses.dino`.
     """
 
     name = "dino"
@@ -81,13 +71,13 @@ class DINO(Framework):
 
     def anchor(self, views: list[Tensor]) -> Tensor:
         """The student's logits of all views, (B, V, outputs)."""
-        return _by_length(lambda x: self.head(self.encoder(x)), views)
+        return by_length(lambda x: self.head(self.encoder(x)), views)
 
     @torch.no_grad()
     def positive(self, views: list[Tensor]) -> Tensor:
         """The teacher's bottlenecks or logits of the global views, (B, 2, D), no gradient."""
         head = self.teacher_head.bottleneck if self.queue == "bottleneck" else self.teacher_head
-        return _by_length(lambda x: head(self.teacher_encoder(x)), views[:2])
+        return by_length(lambda x: head(self.teacher_encoder(x)), views[:2])
 
     @torch.no_grad()
     def logits(self, z_pos: Tensor) -> Tensor:
@@ -104,16 +94,14 @@ class DINO(Framework):
         self.momentum = 1 - (1 - self.start_momentum) * (1 + math.cos(math.pi * progress)) / 2
 
     def after_backward(self, epoch: int) -> None:
-        """Frozen last layer: its gradient exists (DDP waits for it) and is dropped here."""
+        """The last layer is frozen in the first epochs."""
         if epoch < self.frozen_epochs:
             self.head.last.weight.grad = None
 
     @torch.no_grad()
     def after_step(self, z: Tensor, z_pos: Tensor, own: Tensor | None = None) -> None:
-        """Moves the centre by what the loss saw, then the teacher.
-
-        The last layer is linear: the mean of the logits is the logits of the mean.
-        """
+        """Moves the centre by what the loss saw, then the teacher."""
+        # The last layer is linear: the mean of the logits is the logits of the mean.
         mean = all_reduce_mean(self.logits(z_pos.mean(dim=(0, 1))))
         self.center.lerp_(mean, 1 - self.center_momentum)
         move_average(self.teacher_encoder, self.encoder, self.momentum)
@@ -129,10 +117,9 @@ class DINO(Framework):
 
     @torch.no_grad()
     def monitors(self, z: Tensor, z_pos: Tensor) -> dict[str, Tensor]:
-        """Spread and entropies of the teacher's outputs for global view 1.
+        """Spread and relative entropies of the teacher's outputs for global view 1.
 
-        Entropies relative to ln outputs: without sharpening `teacher_entropy` goes to 1, without
-        centring `teacher_usage` (of the mean over the batch) goes to 0.
+        Without sharpening `teacher_entropy` goes to 1, without centring `teacher_usage` to 0.
         """
         logits = self.logits(z_pos[:, 0])
         targets = F.softmax((logits - self.center) / self.temperatures[1], dim=-1)
@@ -141,3 +128,12 @@ class DINO(Framework):
             "teacher_entropy": collapse.relative_entropy(targets),
             "teacher_usage": collapse.relative_entropy(targets.mean(0)),
         }
+
+
+def by_length(network: Callable[[Tensor], Tensor], views: list[Tensor]) -> Tensor:
+    """Outputs (B, V, D) of a network that sees neighbouring views of one length as one batch."""
+    outputs: list[Tensor] = []
+    for _, group in groupby(views, key=lambda view: view.shape[1]):
+        same = list(group)
+        outputs += network(torch.cat(same)).chunk(len(same))
+    return torch.stack(outputs, dim=1)

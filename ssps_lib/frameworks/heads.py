@@ -36,10 +36,7 @@ class Prototypes(nn.Module):
 
 
 class DINOHead(nn.Module):
-    """MLP to a bottleneck of norm 1, then `Prototypes` (Section IV-C).
-
-    GELU, as published; the paper's text says ReLU.
-    """
+    """MLP to a bottleneck of norm 1, then `Prototypes`; GELU as published, ReLU in IV-C."""
 
     def __init__(self, dim: int, hidden: int, bottleneck: int, outputs: int) -> None:
         super().__init__()

@@ -47,12 +47,11 @@ class MoCo(Framework):
         super().__init__(encoder)
         self.synchronised_norms = not shuffled_norms
         self.temperature, self.momentum, self.symmetric = temperature, momentum, symmetric
-        self.pseudo_negatives = pseudo_negatives
-        self.progress = 0.0
+        self.pseudo_negatives, self.progress = pseudo_negatives, 0.0
         self.embedding_shape = (2, encoder.dim)  # both keys of an utterance
         self.key_encoder = teacher_of(encoder)
-        noise = F.normalize(torch.randn(2, queue_size, encoder.dim), dim=-1)
-        self.register_buffer("queue", noise)
+        noise = torch.randn(2, queue_size, encoder.dim)
+        self.register_buffer("queue", F.normalize(noise, dim=-1))
         self.register_buffer("pointer", torch.tensor(0))
 
     def anchor(self, views: list[Tensor]) -> Tensor:
@@ -65,32 +64,23 @@ class MoCo(Framework):
         return torch.stack([self._key(views[1]), self._key(views[0])], dim=1)
 
     def _key(self, view: Tensor) -> Tensor:
-        """Keys (B, D) of a view, encoded in an order that is shuffled over the processes.
-
-        The order is a function of the progress, so equal on all processes and after a resume. Where
-        processes share their statistics it makes no difference, and they need not exchange views.
-        """
+        """Keys (B, D) of a view, encoded in an order that is shuffled over the processes."""
         if self.synchronised_norms and world_size() > 1:
-            return self.key_encoder(view)
+            return self.key_encoder(view)  # the order makes no difference
         everyone = gather(view)
+        # a function of the progress: equal on all processes, and after a resume
         order = draws.permutation(0, int(self.progress * 2**53), len(everyone))
         order = to_device(order, view.device)
         mine = slice(rank() * len(view), (rank() + 1) * len(view))
         keys = gather(self.key_encoder(everyone[order[mine]]))
         return keys[order.argsort()[mine]]
 
-    def substitute(self, z_pos: Tensor, rows: Tensor, found: Tensor) -> Tensor:
-        """As in the base; one row (B, D) per utterance (a centroid) stands for both keys."""
-        rows = rows[:, None].expand(-1, 2, -1) if rows.ndim == 2 else rows
-        return super().substitute(z_pos, rows, found)
-
     def loss(self, z: Tensor, z_pos: Tensor, labels: Tensor | None = None) -> Tensor:
         """Mean of `losses.moco` over the directions, for this process's queries."""
-        directions = (0, 1) if self.symmetric else (0,)
-        terms = [
-            losses.moco(z[:, d], z_pos[:, d], self.queue[d], self.temperature) for d in directions
-        ]
-        return torch.stack(terms).mean()
+        directions = [0, 1] if self.symmetric else [0]
+        return torch.stack(
+            [losses.moco(z[:, d], z_pos[:, d], self.queue[d], self.temperature) for d in directions]
+        ).mean()
 
     def before_step(self, epoch: int, progress: float) -> None:
         """Remembers the progress, which seeds the shuffling."""

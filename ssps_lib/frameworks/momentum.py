@@ -17,8 +17,7 @@ def move_average(teacher: nn.Module, student: nn.Module, momentum: float) -> Non
 
     Running statistics stay the teacher's own: it sees batches in training mode, as published.
     """
-    moved = [*teacher.parameters()]
-    if moved:  # the operator takes no empty list
+    if moved := [*teacher.parameters()]:  # the operator takes no empty list
         torch._foreach_lerp_(moved, [*student.parameters()], 1 - momentum)
 
 

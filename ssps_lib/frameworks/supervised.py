@@ -26,12 +26,8 @@ class Supervised(Framework):
         self.margin, self.scale = margin, scale
         self.weight = nn.Parameter(nn.init.xavier_normal_(torch.empty(classes, encoder.dim)))
 
-    def positive(self, views: list[Tensor]) -> Tensor:
-        """There is no positive: the anchor without gradient."""
-        return self.anchor(views).detach()
-
     def forward(self, views: list[Tensor], positive_gradient: bool = True) -> tuple[Tensor, Tensor]:
-        """The embedding of the one view, and the same without gradient."""
+        """The embedding of the one view, and in place of a positive the same without gradient."""
         z = self.anchor(views)
         return z, z.detach()
 

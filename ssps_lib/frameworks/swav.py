@@ -20,14 +20,13 @@ class SwAV(Framework):
     Args:
         encoder: waveforms (B, T) -> (B, encoder.dim).
         prototypes: P, at least 2.
-        temperature: tau of the predictions, above 0.
         hidden, dim: widths of the projector.
         queue_size: recent embeddings per view that join the batch when codes are computed, at
             least the batch of all processes; 0 for none.
         queue_start: first epoch (from 0) in which they do.
         frozen_epochs: epochs in which the prototypes do not learn.
         epsilon, iterations: see `losses.sinkhorn`.
-        symmetric, per_prototype: see `losses.swav`.
+        temperature, symmetric, per_prototype: see `losses.swav`.
     """
 
     name = "swav"
@@ -83,7 +82,7 @@ class SwAV(Framework):
         self.epoch = epoch
 
     def after_backward(self, epoch: int) -> None:
-        """Frozen prototypes: their gradient exists (DDP waits for it) and is dropped here."""
+        """The prototypes are frozen in the first epochs."""
         if epoch < self.frozen_epochs:
             self.prototypes.weight.grad = None
 
@@ -95,10 +94,10 @@ class SwAV(Framework):
 
     @torch.no_grad()
     def monitors(self, z: Tensor, z_pos: Tensor) -> dict[str, Tensor]:
-        """Spread of the anchors, entropy of codes, and how evenly predictions use the prototypes.
+        """Spread of the anchors, and relative entropies.
 
-        Entropies relative to ln P: collapsed embeddings have codes of 1, a dead dictionary a usage
-        near 0. The codes are those of view 1 that the last `loss` was computed with.
+        Collapsed embeddings have an `assignment_entropy` of 1 (of the codes of view 1 in the last
+        `loss`), a dead dictionary has a `prototype_usage` (of the predictions) near 0.
         """
         predictions = F.softmax(self.prototypes(z) / self.temperature, dim=1)
         return {

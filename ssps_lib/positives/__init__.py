@@ -5,6 +5,9 @@ from ssps_lib.positives.nearest_neighbors import NearestNeighbors
 from ssps_lib.positives.queues import Queue
 from ssps_lib.positives.sampler import PositiveSampler, SameUtterance, Supervised
 
+__all__ = ["SAMPLERS", "Clustering", "ClusteringCentroid", "NearestNeighbors", "PositiveSampler",
+           "Queue", "SameUtterance", "Supervised", "build"]  # fmt: skip
+
 SAMPLERS: dict[str, type[PositiveSampler]] = {
     "ssl": SameUtterance,
     "supervised": Supervised,
@@ -23,16 +26,3 @@ def build(name: str, **options) -> PositiveSampler:
     if name not in SAMPLERS:
         raise ValueError(f"Unknown positives {name!r}: expected one of {', '.join(SAMPLERS)}.")
     return SAMPLERS[name](**options)
-
-
-__all__ = [
-    "SAMPLERS",
-    "Clustering",
-    "ClusteringCentroid",
-    "NearestNeighbors",
-    "PositiveSampler",
-    "Queue",
-    "SameUtterance",
-    "Supervised",
-    "build",
-]

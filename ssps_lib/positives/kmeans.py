@@ -10,21 +10,6 @@ from ssps_lib.devices import product
 from ssps_lib.distributed import all_reduce_sum, own_share
 
 
-def blocks(rows: int, columns: int, device: torch.device) -> Iterator[slice]:
-    """Slices of `rows` such that (block, columns) float32 values take 1 GiB on a GPU.
-
-    On a CPU they take 16 MiB, which its caches hold, or what 512 rows need if that is more, since a
-    product of fewer rows is slower; 64 MiB at most.
-    """
-    columns = max(1, columns)
-    step = 2**28 // columns
-    if device.type == "cpu":
-        step = min(max(2**22 // columns, 512), 2**24 // columns)
-    step = max(1, step)
-    for start in range(0, rows, step):
-        yield slice(start, min(start + step, rows))
-
-
 def kmeans(
     x: Tensor,
     k: int,
@@ -71,18 +56,16 @@ def kmeans(
     if initial is None:
         initial = x[torch.randperm(n, generator=generator)[:k].to(x.device)]
     centroids = F.normalize(initial.detach().float(), dim=1)
-    x = _unit(x.detach())
-    queries = x.to(dtype) if dtype.itemsize < x.element_size() else x
     share = own_share(n) if shared else slice(0, n)
+    total = all_reduce_sum if shared else lambda part: part
+    x = _unit(x.detach())[share]
+    queries = x.to(dtype) if dtype.itemsize < x.element_size() else x
     for _ in range(iterations):
-        assignments = _closest(queries, share, centroids, dtype)
-        sums = _sums(x, share, assignments, k)
-        sums = all_reduce_sum(sums) if shared else sums
-        _check_finite(sums)
-        norms = sums.norm(dim=1, keepdim=True)
-        centroids = torch.where(norms > 1e-12, sums / norms.clamp(min=1e-12), centroids)
-    assignments = _closest(queries, share, centroids, dtype)
-    return all_reduce_sum(assignments) if shared else assignments, centroids
+        closest = _closest(queries, centroids, dtype)  # E
+        centroids = _means(total(_sums(x, closest, k)), centroids)  # M
+    assignments = torch.zeros(n, dtype=torch.int64, device=x.device)
+    assignments[share] = _closest(queries, centroids, dtype)
+    return total(assignments), centroids
 
 
 def lengths(x: Tensor) -> Tensor:
@@ -95,36 +78,34 @@ def _unit(x: Tensor) -> Tensor:
     return x if ((lengths(x) - 1).abs() < 1e-3).all() else F.normalize(x.float(), dim=1)
 
 
-def _check_finite(sums: Tensor) -> None:
+def _closest(x: Tensor, centroids: Tensor, dtype: torch.dtype) -> Tensor:
+    """The closest centroid of each row (N,)."""
+    closest = torch.empty(len(x), dtype=torch.int64, device=x.device)
+    columns = centroids.to(dtype).t().contiguous().t()  # as products like them best
+    with torch.autocast(x.device.type, enabled=False):  # `dtype` decides, and nothing else
+        for block in blocks(len(x), len(centroids), x.device):
+            closest[block] = _largest(product(x[block].to(dtype), columns))
+    return closest
+
+
+def _sums(x: Tensor, closest: Tensor, k: int) -> Tensor:
+    """Sums (K, D) of the rows of each cluster."""
+    sums = torch.zeros(k, x.shape[1], device=x.device)
+    for block in blocks(len(x), x.shape[1], x.device):
+        sums.index_add_(0, closest[block], x[block].float())
+    return sums
+
+
+def _means(sums: Tensor, centroids: Tensor) -> Tensor:
+    """Sums made of unit length, (K, D); the old centroid where a cluster is empty."""
     bad = int((~sums.isfinite()).any(dim=1).sum())
     if bad:
         raise ValueError(
             f"k-means got rows that are not finite, in {bad} of {len(sums)} clusters: has training "
             "diverged?"
         )
-
-
-def _closest(x: Tensor, share: slice, centroids: Tensor, dtype: torch.dtype) -> Tensor:
-    """E step: the closest centroid of each row (N,); 0 for rows outside `share`."""
-    assignments = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-    columns = centroids.to(dtype).t().contiguous().t()  # as products like them best
-    for block in _blocks(share, len(centroids), x.device):
-        with torch.autocast(x.device.type, enabled=False):  # `dtype` decides, and nothing else
-            assignments[block] = _largest(product(x[block].to(dtype), columns))
-    return assignments
-
-
-def _sums(x: Tensor, share: slice, assignments: Tensor, k: int) -> Tensor:
-    """Sums (K, D) of the rows of each cluster in `share`."""
-    sums = torch.zeros(k, x.shape[1], device=x.device)
-    for block in _blocks(share, x.shape[1], x.device):
-        sums.index_add_(0, assignments[block], x[block].float())
-    return sums
-
-
-def _blocks(share: slice, columns: int, device: torch.device) -> Iterator[slice]:
-    for block in blocks(share.stop - share.start, columns, device):
-        yield slice(share.start + block.start, share.start + block.stop)
+    norms = sums.norm(dim=1, keepdim=True)
+    return torch.where(norms > 1e-12, sums / norms.clamp(min=1e-12), centroids)
 
 
 def _largest(similarity: Tensor) -> Tensor:
@@ -132,3 +113,17 @@ def _largest(similarity: Tensor) -> Tensor:
     if similarity.device.type != "cpu" or similarity.dtype == torch.float16:
         return similarity.argmax(dim=1)
     return torch.from_numpy(similarity.float().numpy().argmax(axis=1))
+
+
+def blocks(rows: int, columns: int, device: torch.device) -> Iterator[slice]:
+    """Slices of `rows` such that (block, columns) float32 values take 1 GiB on a GPU.
+
+    On a CPU they take 16 MiB, which its caches hold, or what 512 rows need if that is more, since a
+    product of fewer rows is slower; 64 MiB at most.
+    """
+    step = 2**28 // columns
+    if device.type == "cpu":
+        step = min(max(2**22 // columns, 512), 2**24 // columns)
+    step = max(1, step)
+    for start in range(0, rows, step):
+        yield slice(start, min(start + step, rows))

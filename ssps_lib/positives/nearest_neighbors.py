@@ -15,7 +15,6 @@ class NearestNeighbors(PositiveSampler):
 
     The neighbours are looked for when a batch asks, among all rows that Q-hat holds at that moment.
     As in the published code the utterance itself, which Eq. 6 does not exclude, is never taken.
-    Rows of Q-hat are of length 1: then their products with a query order them as cosines do.
 
     Args:
         window: M, the number of neighbours to draw from (the paper: 50).
@@ -30,7 +29,12 @@ class NearestNeighbors(PositiveSampler):
         self._reference: Queue | None = None
 
     def refresh(self, reference: Queue, generator: torch.Generator | None = None) -> None:
-        """Remember Q-hat; ValueError unless it holds more than M rows, all of length 1."""
+        """Remember Q-hat.
+
+        Raises:
+            ValueError: unless it holds more than M rows, all of length 1: only then their products
+                with a query order them as cosines do.
+        """
         if self.window >= len(reference):
             raise ValueError(
                 f"A window of M={self.window} neighbours needs more than {self.window} reference "
@@ -45,7 +49,7 @@ class NearestNeighbors(PositiveSampler):
         self._reference = reference
 
     def load_state_dict(self, state: dict[str, Tensor], reference: Queue) -> None:
-        """Remember Q-hat again: neighbours are looked for in what it holds when a batch asks."""
+        """Remember Q-hat again."""
         self.refresh(reference)
 
     def sample(
@@ -55,43 +59,40 @@ class NearestNeighbors(PositiveSampler):
         uniform: Tensor | None = None,
         queries: Tensor | None = None,
     ) -> Tensor:
-        """See `PositiveSampler.sample`. pos(i) is also empty where Q-hat does not hold i.
+        """See `PositiveSampler.sample`.
 
         Args:
-            queries: (B, D) current reference representations to compare instead of the stored
-                q-hat_i (what the published code does).
+            queries: (B, D) current representations of the anchors, as in the published code.
+                Otherwise the stored q-hat_i are compared, and pos(i) is empty where there is none.
         """
         if self._reference is None:
             raise RuntimeError("SSPS-NN has no reference representations: call refresh first.")
         index = index.cpu()
         uniform = draws(uniform, index).cpu()
-        held = self._reference.contains(index)
-        if queries is None:
-            queries = self._reference.rows(index)
-        else:
-            held = torch.ones_like(held)
-        neighbors = self.neighbors(queries, self.window + 1)  # (B, M + 1), one may be i itself
+        stored = self._reference.rows(index) if queries is None else queries
+        neighbors = self.neighbors(stored, self.window + 1)  # (B, M + 1), one may be i itself
         # Eq. 7: sample(N_i), stepping over i.
         is_self = neighbors == index[:, None]
         rank = pick(uniform[:, 1], self.window)
         rank += is_self.any(dim=1) & (is_self.int().argmax(dim=1) <= rank)
         pos = neighbors.gather(1, rank[:, None]).squeeze(1)
-        return only_held(torch.where(held, pos, -1), queue)
+        if queries is None:
+            pos = torch.where(self._reference.contains(index), pos, -1)
+        return only_held(pos, queue)
 
     def neighbors(self, queries: Tensor, count: int) -> Tensor:
         """Eq. 6: training indices (B, count) of the closest rows of Q-hat, closest first."""
         reference = self._reference
         queries = F.normalize(queries.float(), dim=1)
-        best = queries.new_empty(len(queries), 0)
+        best = queries.new_empty(len(queries), 0)  # scores and slots of the best rows so far
         found = torch.empty_like(best, dtype=torch.int64)
-        columns = max(len(queries), queries.shape[1])  # of the scores, or of the rows themselves
+        columns = max(queries.shape)  # of the scores, or of the rows themselves
         for block in blocks(reference.size, columns, reference.device):
-            rows = reference.values[block].float()
-            scores = product(queries, rows)
+            scores = product(queries, reference.values[block].float())
             empty = reference.indices[block] < 0
             if empty.any():
                 scores.masked_fill_(to_device(empty, scores.device), -torch.inf)
-            scores, place = scores.topk(min(count, len(rows)), dim=1)
+            scores, place = scores.topk(min(count, scores.shape[1]), dim=1)
             best = torch.cat([best, scores], dim=1)
             found = torch.cat([found, place + block.start], dim=1)
             best, place = best.topk(min(count, best.shape[1]), dim=1)

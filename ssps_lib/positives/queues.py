@@ -7,7 +7,7 @@ from ssps_lib.devices import to_device
 
 
 class Queue:
-    """Rows of training utterances, looked up by training index (Section III-C2).
+    """Rows of training utterances, looked up by training index.
 
     Q-hat holds the reference representations, Q' the latest positive embeddings. With
     ``size=None`` every utterance owns one slot. With a smaller ``size`` the slots form a ring: the
@@ -17,16 +17,14 @@ class Queue:
     Args:
         n: number N of training utterances, so indices run from 0 to N - 1.
         shape: shape of one row, e.g. ``(512,)``; for DINO ``(2, 65536)``.
-        size: number of slots, None for N.
+        size: number of slots, 1 to N (else ValueError); None for N.
         dtype: of the rows; float16 halves the memory (N = 1,092,009, D = 512: 1.05 GiB).
-        device: where the rows live.
+        device: where the rows live. Which utterance has which slot is kept on the CPU, where pos(i)
+            is drawn, so no method waits for the device if indices are on the CPU too.
 
     Attributes:
         values: (size, *shape) rows, by slot; arbitrary where the slot is empty.
         indices: (size,) training index held in each slot, -1 where it is empty; on the CPU.
-
-    The rows are on the device; which utterance has which slot is kept on the CPU, where pos(i) is
-    drawn. So no method waits for the device, as long as the indices given are on the CPU too.
 
     >>> queue = Queue(n=5, shape=(2,), size=2)
     >>> queue[torch.tensor([3, 1])] = torch.tensor([[3.0, 3.0], [1.0, 1.0]])
@@ -94,22 +92,22 @@ class Queue:
         return self.rows(index)
 
     def __setitem__(self, index: Tensor, values: Tensor) -> None:
-        """Insert rows (B, *shape) of training indices (B,); the last of equal indices wins."""
-        if values.shape != (len(index), *self.shape):
-            raise ValueError(
-                f"The queue holds rows of shape {self.shape}; {len(index)} indices came with "
-                f"values of shape {tuple(values.shape)}."
-            )
+        """Insert rows (B, *shape) of training indices (B,); the last of equal indices wins.
+
+        Raises:
+            ValueError: an index that is not in [0, N).
+        """
         index = index.cpu()
         if ((index < 0) | (index >= self.n)).any():
             raise ValueError(
                 f"Training indices go from {int(index.min())} to {int(index.max())}, expected "
                 f"[0, {self.n}): is the queue made for another corpus?"
             )
+        values = values.reshape(len(index), *self.shape)  # refuses rows of another shape
+        values = values.detach().to(self.device, self.values.dtype)
         if len(index) > self.size and self.size < self.n:  # only the newest rows fit in the ring
             self.pointer += len(index) - self.size
             index, values = index[-self.size :], values[-self.size :]
-        values = values.detach().to(self.device, self.values.dtype)
         last, step = _last_occurrence(index), torch.arange(len(index))
         if self.size == self.n:
             if not torch.equal(last, step):  # some index came twice
@@ -118,11 +116,11 @@ class Queue:
             self._indices[index] = self._slots[index] = index
             return
         slots = (self.pointer + step) % self.size
+        self.values[to_device(slots, self.device)] = values
         self._slots[self._indices[slots]] = -1  # rows that give way
         self._indices[self._slots[index]] = -1  # older rows of the same utterances
         self._indices[slots] = torch.where(last == step, index, -1)
         self._slots[index] = slots[last]
-        self.values[to_device(slots, self.device)] = values
         self.pointer = (self.pointer + len(index)) % self.size
 
     def restart(self) -> None:
@@ -131,11 +129,8 @@ class Queue:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Plain tensors `values`, `indices` and `pointer`."""
-        return {
-            "values": self.values,
-            "indices": self.indices,
-            "pointer": torch.tensor(self.pointer),
-        }
+        pointer = torch.tensor(self.pointer)
+        return {"values": self.values, "indices": self.indices, "pointer": pointer}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restore what `state_dict` gave; ValueError if the queue has another size or shape."""

@@ -12,14 +12,12 @@ class PositiveSampler:
 
     `refresh` is Algorithm 1, at the start of an epoch; `sample` gives pos(i) for a batch, -1 where
     it is empty and the anchor keeps its own positive; `retrieve` gives the positive embeddings.
-
-    `from_audio` tells whether the positive is a frame cut from utterance pos(i) and encoded with
-    the mini-batch (supervised positives), rather than a row of Q' (SSPS). `by_tables` tells whether
-    pos(i) comes from tables on the CPU alone, so that drawing it waits for no device.
     """
 
     from_audio = False
+    """Whether the positive is a frame of utterance pos(i) rather than a row of Q'."""
     by_tables = True
+    """Whether pos(i) comes from tables on the CPU alone, so that drawing it waits for no device."""
 
     def refresh(self, reference: Queue, generator: torch.Generator | None = None) -> None:
         """Look at the reference representations Q-hat at the start of an epoch (Algorithm 1)."""
@@ -27,12 +25,10 @@ class PositiveSampler:
     def sample(
         self, index: Tensor, queue: Queue | None = None, uniform: Tensor | None = None
     ) -> Tensor:
-        """pos(i) for training indices (B,): training indices (B,), -1 where pos(i) is empty.
-
-        Both are best on the CPU, where the tables are.
+        """pos(i) of a batch: training indices (B,), -1 where it is empty.
 
         Args:
-            index: (B,) training indices of the anchors.
+            index: (B,) training indices of the anchors, best on the CPU, where the tables are.
             queue: Q', which must hold pos(i); None stands for a queue that holds everything.
             uniform: (B, 2) numbers in [0, 1) that decide every draw; None draws them.
 
@@ -59,7 +55,7 @@ class SameUtterance(PositiveSampler):
     def sample(
         self, index: Tensor, queue: Queue | None = None, uniform: Tensor | None = None
     ) -> Tensor:
-        """pos(i) is empty for every anchor: (B,) of -1."""
+        """pos(i) is empty for every anchor."""
         return torch.full_like(index, -1)
 
 
@@ -68,7 +64,7 @@ class Supervised(PositiveSampler):
 
     Args:
         speakers: (N,) speaker label of each training utterance.
-        recordings: (N,) recording label. None allows the anchor's own recording, as the published
+        recordings: (N,) recording labels. None allows the anchor's own recording, as the published
             baseline does.
 
     pos(i) is empty for a speaker with a single recording.
@@ -82,16 +78,9 @@ class Supervised(PositiveSampler):
         speaker = _labels(speakers)
         if recordings is None:  # each utterance counts as a recording: only itself is excluded
             recordings = torch.arange(len(speaker))
-        recording = _labels(recordings)
-        if len(recording) != len(speaker):
-            raise ValueError(
-                f"Each utterance needs a speaker and a recording, got {len(speaker)} speakers and "
-                f"{len(recording)} recordings."
-            )
-        session = _labels(speaker * len(speaker) + recording)  # recordings never span speakers
+        session = _labels(speaker * len(speaker) + _labels(recordings))  # within the speaker
         self._order = session.argsort(stable=True)  # by speaker, then by recording
-        self._speaker = _ranges(speaker)
-        self._session = _ranges(session)
+        self._speaker, self._session = _ranges(speaker), _ranges(session)
 
     def sample(
         self, index: Tensor, queue: Queue | None = None, uniform: Tensor | None = None

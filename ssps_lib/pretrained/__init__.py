@@ -1,8 +1,7 @@
 """The small encoder that comes with the library, and what its scores meant where it was tested.
 
-It is the encoder of one finished run of the book (SimCLR, SSPS-Clustering, seed 1717), trained and
-tested on *simulated* voices. It lets the commands `ssps embed`, `verify` and `score` run at once;
-nothing was measured on human speech.
+It is the encoder of one finished run of the book, trained and tested on *simulated* voices, with
+which the commands `ssps embed`, `verify` and `score` run at once.
 """
 
 import json
@@ -57,11 +56,7 @@ class Calibration:
 
 
 def encoder() -> Encoder:
-    """The encoder, on the CPU, in eval mode: waveform (B, T) -> (B, 128).
-
-    >>> sum(parameter.numel() for parameter in encoder().parameters())
-    168184
-    """
+    """The encoder, on the CPU, in eval mode: waveform (B, T) -> (B, 128)."""
     return Encoder.from_pretrained(FOLDER)
 
 

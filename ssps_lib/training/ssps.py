@@ -140,7 +140,7 @@ class SSPS(SSL):
     def insert(self, batch: Batch, y: Tensor, z_pos: Tensor) -> None:
         """Insert Y-hat into Q-hat and Z' into Q', of all processes."""
         self.reference_queue[batch.index] = gather(y)
-        self.positive_queue[batch.index] = gather(self.framework.queued(z_pos).float())
+        self.positive_queue[batch.index] = gather(z_pos.float())
 
     def known(self) -> tuple[Tensor, Tensor] | None:
         """Training indices (n,) and reference representations (n, D) that Q-hat holds."""

@@ -91,11 +91,3 @@ def test_keys_are_encoded_in_another_order_and_put_back():
         orders.append(order.tolist())
     assert sorted(orders[0]) == list(range(32))
     assert orders[0] == orders[1] != orders[2]
-
-
-def test_one_centroid_stands_for_both_keys():
-    framework = build("moco")
-    z_pos, centroids = torch.randn(4, 2, 6), torch.randn(4, 6)
-    mixed = framework.substitute(z_pos, centroids, torch.ones(4, dtype=torch.bool))
-    assert torch.equal(mixed[:, 0], centroids)
-    assert torch.equal(mixed[:, 1], centroids)

@@ -18,7 +18,7 @@ def gradients(name: str, found: torch.Tensor, positive_gradient: bool) -> dict:
     loss.backward()
     return {
         "loss": loss.detach(),
-        "own": framework.queued(own),
+        "own": own.detach(),
         "gradients": {n: p.grad for n, p in framework.named_parameters() if p.requires_grad},
         "state": framework.state_dict(),
     }

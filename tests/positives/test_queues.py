@@ -78,8 +78,8 @@ def test_bad_input_is_named():
     queue = Queue(4, (2,))
     with pytest.raises(ValueError, match="not in the queue"):
         queue[torch.tensor([1])]
-    with pytest.raises(ValueError, match=r"rows of shape \(2,\)"):
-        queue[torch.tensor([1])] = torch.zeros(1, 3)
+    with pytest.raises(ValueError, match=r"-1 to 4, expected \[0, 4\)"):
+        queue[torch.tensor([-1, 4])] = torch.zeros(2, 2)
     with pytest.raises(ValueError, match="size=5"):
         Queue(4, (2,), size=5)
     with pytest.raises(ValueError, match="another corpus"):

@@ -46,8 +46,3 @@ def test_build_knows_all_names_and_names_them():
     assert positives.build("ssps-clustering-c", clusters=9).clusters == 9
     with pytest.raises(ValueError, match=r"'knn'.*ssps-clustering-c"):
         positives.build("knn")
-
-
-def test_bad_input_is_named():
-    with pytest.raises(ValueError, match="10 speakers and 3 recordings"):
-        Supervised(SPEAKERS, RECORDINGS[:3])

@@ -8,7 +8,7 @@ from ssps_lib import analysis, encoders, frameworks, losses
 from ssps_lib.augmentation import Augmentation
 from ssps_lib.features import LogMel
 from ssps_lib.frameworks.momentum import enqueue
-from ssps_lib.positives import Clustering, NearestNeighbors, Queue, Supervised, build
+from ssps_lib.positives import Clustering, NearestNeighbors, Queue, build
 from ssps_lib.positives.kmeans import kmeans
 
 NAN = float("nan")
@@ -58,9 +58,6 @@ POSITIVES = {
     "an unknown sampler": row(lambda: build("ssps"), "'ssps'", "expected one of ssl, supervised"),
     "a queue without slots": row(lambda: Queue(4, (2,), size=0), "size=0", "needs 1 to 4 slots"),
     "a queue beyond the corpus": row(lambda: Queue(4, (2,), size=5), "size=5", "1 to 4 slots"),
-    "rows of another shape": row(
-        lambda: filled().__setitem__(INDEX, Z), "(3, 3)", "rows of shape (2,)"
-    ),
     "an index beyond the corpus": row(
         lambda: filled().__setitem__(INDEX + 5, Z[:2, :2]), "5 to 6", "another corpus?"
     ),
@@ -75,11 +72,6 @@ POSITIVES = {
     "no cluster": row(lambda: kmeans(Z, 0), "K=0", "1 <= K <= 3"),
     "k-means of NaN": row(
         lambda: kmeans(diverged(), 2), "in 1 of 2 clusters", "training diverged?"
-    ),
-    "M as large as K": row(lambda: Clustering(4, 4), "M=4", "no neighbour of itself"),
-    "a negative M": row(lambda: Clustering(4, -1), "M=-1", "must lie in [0, 3]"),
-    "unknown candidates": row(
-        lambda: Clustering(4, 1, candidates="all"), "'all'", '"queue" or "cluster"'
     ),
     "clusters that were never made": row(
         lambda: Clustering(4).sample(INDEX), "has no clusters", "call refresh first", RuntimeError
@@ -96,11 +88,6 @@ POSITIVES = {
     ),
     "references of other lengths": row(
         lambda: NearestNeighbors(2).refresh(filled()), "rows of length", "expected 1: normalise"
-    ),
-    "recordings of another corpus": row(
-        lambda: Supervised(LABELS, LABELS[:2]),
-        "3 speakers and 2 recordings",
-        "Each utterance needs",
     ),
 }
 
