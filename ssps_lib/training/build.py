@@ -20,9 +20,9 @@ from ssps_lib.distributed import synchronise_norms
 from ssps_lib.files import RefusedError
 from ssps_lib.frameworks import Framework
 from ssps_lib.noises import cached_bank
-from ssps_lib.training import tracking
 from ssps_lib.training.config import RunConfig
 from ssps_lib.training.data import Data
+from ssps_lib.training.environment import environment
 from ssps_lib.training.position import Position
 from ssps_lib.training.ssps import SSL, SSPS
 
@@ -72,7 +72,7 @@ def build(config: RunConfig, folder: Path, processes: int = 1) -> Parts:
     """
     accelerator = Accelerator(
         mixed_precision=config.precision,
-        log_with=tracking.asked_for(),
+        log_with=environment().tracker,
         project_dir=folder,
         kwargs_handlers=[
             DistributedDataParallelKwargs(broadcast_buffers=False),

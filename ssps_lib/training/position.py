@@ -1,7 +1,7 @@
 """Where a run stands, so that it goes on from there to the bit.
 
 Frames and choices are draws by (seed, epoch, training index), so a position is two numbers. Beside
-them an epoch has only sums of what was observed, with a row for each process where they differ.
+them an epoch has only sums of what was observed.
 """
 
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ssps_lib.distributed import all_reduce_mean, gather, rank, world_size
+from ssps_lib.distributed import all_reduce_mean
 
 
 @dataclass
@@ -45,20 +45,3 @@ class Position:
         self.epoch += 1
         self.metrics.append({"epoch": self.epoch, **row})
         self.step, self.seconds, self.totals = 0, 0.0, {}
-
-    def rows(self) -> dict[str, Tensor]:
-        """The totals of all W processes, (W,) each; every process must ask."""
-        return {f"totals.{name}": gather(value[None]) for name, value in self.totals.items()}
-
-    def restore(self, state: dict, rows: dict[str, Tensor], device: torch.device) -> None:
-        """Go to the position of a checkpoint: its JSON, and what `rows` gave."""
-        self.epoch, self.metrics = state["epoch"], state["metrics"]
-        self.step, self.seconds = state.get("step", 0), state.get("seconds", 0.0)
-        found = {name: rows[name] for name in rows if name.startswith("totals.")}
-        totals = {name.removeprefix("totals."): own_row(found[name]) for name in found}
-        self.totals = {name: value.to(device) for name, value in totals.items()}
-
-
-def own_row(rows: Tensor) -> Tensor:
-    """This process's row of (W, ...), or their mean where W was another number of processes."""
-    return rows[rank()].clone() if len(rows) == world_size() else rows.mean(dim=0)
