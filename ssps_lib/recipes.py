@@ -149,31 +149,34 @@ def recipe(
     check("framework", framework, FRAMEWORKS)
     check("positives", positives, (*POSITIVES, "ssl-continued"))
     check("encoder", encoder, tuple(ENCODERS[preset]))
-    late = LATE if positives == "ssl" else (*LATE, "augmentation")
-    base = {**COMMON[preset], **FRAMEWORK[preset].get(framework, {})}
-    if changes.get("corpus", "simulated") != "simulated":
-        base.pop("corpus_options", None)  # proportions of the simulated corpus
-    options = changes.get("framework_options", {})
-    if isinstance(options, dict):  # anything else `RunConfig` refuses
-        options = {**base.get("framework_options", {}), **options}
-    names = {"framework": framework, "encoder": encoder}
-    own = {"encoder_options": ENCODERS[preset][encoder]} | {
-        name: value for name, value in changes.items() if name not in late
-    }
-    ssl = RunConfig(**{**base, **names, **own, "framework_options": options})
     search = preset == "paper" and encoder == "fast_resnet34"
     extra = SEARCH_EPOCHS if search else EXTRA_EPOCHS[preset]
+    late = LATE if positives == "ssl" else (*LATE, "augmentation")
+    shared = {name: value for name, value in changes.items() if name not in late}
+    ssl = _ssl(framework, encoder, preset, shared)
     if ssl.schedule == "cosine" and ssl.schedule_epochs is None:
         ssl = ssl.with_(schedule_epochs=ssl.epochs + extra)
     if positives == "ssl":
         return ssl
-    kind = "ssl" if positives == "ssl-continued" else positives
     chosen = _clusters(positives, preset, changes)
     chosen |= {name: changes[name] for name in late if name in changes}
+    kind = "ssl" if positives == "ssl-continued" else positives
     return ssl.with_(positives=kind, epochs=extra, start_from=ssl, **chosen)
 
 
-def _clusters(positives: str, preset: str, changes: dict) -> dict:
+def _ssl(framework: str, encoder: str, preset: str, changes: dict[str, Any]) -> RunConfig:
+    """The SSL training of a recipe."""
+    base = {**COMMON[preset], **FRAMEWORK[preset].get(framework, {})}
+    if changes.get("corpus", "simulated") != "simulated":
+        base.pop("corpus_options", None)  # proportions of the simulated corpus
+    own = {"framework": framework, "encoder": encoder, "encoder_options": ENCODERS[preset][encoder]}
+    options = changes.get("framework_options", {})
+    if isinstance(options, dict):  # anything else `RunConfig` refuses
+        options = {**base.get("framework_options", {}), **options}
+    return RunConfig(**{**base, **own, **changes, "framework_options": options})
+
+
+def _clusters(positives: str, preset: str, changes: dict[str, Any]) -> dict[str, Any]:
     """K, M and |Q'|: N for SSPS-NN, K for SSPS-Clustering (IV-D); N where N is small."""
     if positives == "ssps-nn":
         return {"window": NEAREST[preset]}

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -70,23 +71,10 @@ def build(config: RunConfig, folder: Path, processes: int = 1) -> Parts:
         ValueError: noises that are shorter than the frames; unknown parts and options. What does
             not fit the corpus is refused by `check`.
     """
-    accelerator = Accelerator(
-        mixed_precision=config.precision,
-        log_with=environment().tracker,
-        project_dir=folder,
-        kwargs_handlers=[
-            DistributedDataParallelKwargs(broadcast_buffers=False),
-            InitProcessGroupKwargs(timeout=PATIENCE),
-        ],
-    )
-    if accelerator.num_processes != processes:
-        raise RefusedError(
-            f"{accelerator.num_processes} process(es) found each other where {processes} were "
-            "asked for: start training with `accelerate launch` (and ACCELERATE_USE_CPU=true "
-            "without a GPU)"
-        )
+    accelerator = build_accelerator(config, folder, processes)
+    device = accelerator.device
     with accelerator.main_process_first():
-        splits = open_splits(config, accelerator.device)
+        splits = open_splits(config, device)
         bank = open_bank(config, splits)
     torch.manual_seed(config.seed)
     framework = build_framework(config, splits)
@@ -96,17 +84,17 @@ def build(config: RunConfig, folder: Path, processes: int = 1) -> Parts:
         synchronise_norms(framework)
     if config.compiler != "no":
         compile_training(framework.encoder, config.compiler)
-    optimizer = build_optimizer(config, framework.to(accelerator.device))
+    optimizer = build_optimizer(config, framework.to(device))
     model, optimizer = accelerator.prepare(framework, optimizer)
     sampler, bootstraps = build_sampler(config, splits), config.positives.startswith("ssps")
     data = Data(
         splits.train,
         tuple(config.crop * ratio for ratio in framework.crops),
         config.reference_crop if bootstraps else None,
-        Augmentation(bank and bank.to(accelerator.device), config.augmentation),
+        Augmentation(bank and bank.to(device), config.augmentation),
         config.batch_size,
         config.seed,
-        accelerator.device,
+        device,
         sampler if sampler.from_audio else None,
     )
     return Parts(
@@ -136,7 +124,7 @@ def check(config: RunConfig, splits: Splits) -> None:
         raise ValueError(f"M is {config.window} neighbours but {whole}: lower M")
     if config.positive_queue is not None and config.positive_queue > n:
         raise ValueError(f"positive_queue is {config.positive_queue} but {where}: lower it")
-    if kind == "supervised" and int(corpus.speakers.max()) == int(corpus.recordings.max()):
+    if kind == "supervised" and corpus.speakers.max() == corpus.recordings.max():
         raise ValueError(
             f"positives 'supervised' come from other recordings of a speaker, but each training "
             f"speaker of the corpus '{corpus.name}' has one: choose other positives"
@@ -146,9 +134,8 @@ def check(config: RunConfig, splits: Splits) -> None:
             f"noises is 'bank' but the corpus '{config.corpus}' was packed without MUSAN and room "
             "responses: pack it with them, or take noises='made', generated from training speech"
         )
-    framework = build_framework(config, splits)
     build_sampler(config, splits)
-    check_crops(config, framework, corpus.lengths.max())
+    check_crops(config, build_framework(config, splits), corpus.lengths.max())
 
 
 def check_crops(config: RunConfig, framework: Framework, samples: int) -> None:
@@ -159,6 +146,26 @@ def check_crops(config: RunConfig, framework: Framework, samples: int) -> None:
             f"crop is {config.crop} s, which makes frames of {longest} s, but the longest "
             f"utterance or noise has {found:.1f} s: choose a shorter crop"
         )
+
+
+def build_accelerator(config: RunConfig, folder: Path, processes: int) -> Accelerator:
+    """The processes that found each other, as many as were asked for."""
+    accelerator = Accelerator(
+        mixed_precision=config.precision,
+        log_with=environment().tracker,
+        project_dir=folder,
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(broadcast_buffers=False),
+            InitProcessGroupKwargs(timeout=PATIENCE),
+        ],
+    )
+    if accelerator.num_processes != processes:
+        raise RefusedError(
+            f"{accelerator.num_processes} process(es) found each other where {processes} were "
+            "asked for: start training with `accelerate launch` (and ACCELERATE_USE_CPU=true "
+            "without a GPU)"
+        )
+    return accelerator
 
 
 def open_splits(config: RunConfig, device: torch.device | str = "cpu") -> Splits:
@@ -209,18 +216,16 @@ def compile_training(encoder: nn.Module, backend: str) -> None:
 
 def build_sampler(config: RunConfig, splits: Splits) -> positives.PositiveSampler:
     """The positive sampler; only the supervised one is given labels."""
-    kind, options = config.positives, {}
-    if kind == "supervised":
+    options: dict[str, Any] = {}
+    if config.positives == "supervised":
         options = {"speakers": splits.train.speakers, "recordings": splits.train.recordings}
-    elif kind == "ssps-nn":
+    elif config.positives == "ssps-nn":
         options = {"window": config.window}
-    elif kind.startswith("ssps-clustering"):
-        half = config.kmeans_precision == "bf16"
-        options = {
-            "clusters": config.clusters, "window": config.window, "candidates": config.candidates,
-            "dtype": torch.bfloat16 if half else torch.float32,
-        }  # fmt: skip
-    return positives.build(kind, **options)
+    elif config.positives.startswith("ssps-clustering"):
+        dtype = torch.bfloat16 if config.kmeans_precision == "bf16" else torch.float32
+        names = ("clusters", "window", "candidates")
+        options = {"dtype": dtype, **{name: getattr(config, name) for name in names}}
+    return positives.build(config.positives, **options)
 
 
 def build_ssps(

@@ -26,11 +26,7 @@ NEEDED = {  # by the positives
     "ssps-clustering": ("clusters", "window"),
     "ssps-clustering-c": ("clusters", "window"),
 }
-INHERITED = {  # from `start_from`, and why
-    "framework": "a run continues with the weights it starts from",
-    "encoder": "a run continues with the weights it starts from",
-    "optimizer": "its state goes on, which another optimiser cannot read",
-}
+INHERITED = ("framework", "encoder", "optimizer")  # from `start_from`
 
 
 def _plain(options: dict) -> dict:
@@ -135,10 +131,13 @@ class RunConfig:
     start_from: "RunConfig | None" = None
 
     def __post_init__(self) -> None:
-        for name, why in INHERITED.items():
+        for name in INHERITED:
             own, before = getattr(self, name), getattr(self.start_from or self, name)
             if own != before:
-                raise ValueError(f"{name} is '{own}' but start_from has '{before}': {why}")
+                raise ValueError(
+                    f"{name} is '{own}' but start_from has '{before}': a run goes on with the "
+                    "weights and the optimiser's state that it starts from"
+                )
         if self.clusters is not None and self.window is not None and self.window >= self.clusters:
             raise ValueError(
                 f"window M = {self.window} is not below the number of clusters K = "

@@ -106,7 +106,7 @@ class Data:
         loader = DataLoader(
             Frames(self, epoch),
             batch_sampler=[index[own_share(len(index))] for index in order],
-            collate_fn=_as_they_are,
+            collate_fn=list,
             num_workers=min(WORKERS, cores - 1) if on_gpu else 0,
             pin_memory=on_gpu,
             generator=torch.Generator(),  # leaves the global one alone
@@ -153,7 +153,3 @@ class Data:
         labels = self.labels[to_device(own, self.device)]
         everyone, mine = torch.from_numpy(index), torch.from_numpy(own)
         return Batch(epoch, everyone, mine, views, reference, labels, self.choices(epoch, index))
-
-
-def _as_they_are(frames: list[Tensor]) -> list[Tensor]:
-    return frames

@@ -230,4 +230,4 @@ def finish(parts: Parts, seconds: float) -> None:
     values = record.build(config, folder.name, rows, scores, seconds, where)
     record.write(folder / "record", values, arrays)
     shutil.rmtree(folder / "epochs")
-    state.forget_previous(folder / "checkpoint")
+    shutil.rmtree(folder / "checkpoint.old", ignore_errors=True)

@@ -15,6 +15,7 @@ import time
 import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -25,6 +26,7 @@ from ssps_lib.training.build import Parts, build
 from ssps_lib.training.config import RunConfig
 
 FORMAT = 2
+PLACE = ("epoch", "step", "seconds", "metrics")  # of a position, in `state.json`
 
 Tensors = dict[str, Tensor]
 
@@ -49,11 +51,7 @@ def save(run: Parts) -> None:
     if run.accelerator.is_main_process:
         files["framework"] = run.framework.state_dict()
         files["optimizer"] = _optimizer_tensors(run.optimizer)
-        state = {
-            "epoch": position.epoch, "step": position.step, "seconds": position.seconds,
-            "metrics": position.metrics,
-        }  # fmt: skip
-        write(run.folder / "checkpoint", files, state)
+        write(run.folder / "checkpoint", files, {name: getattr(position, name) for name in PLACE})
     run.accelerator.wait_for_everyone()
     run.saved = time.perf_counter()
 
@@ -78,11 +76,10 @@ def restore(run: Parts, parent: Path | None = None) -> None:
         raise ValueError(f"{folder} belongs to another model: {reason}") from error
     _load_optimizer(run.optimizer, files.get("optimizer", {}))
     if own:
-        position = run.position
-        position.epoch, position.metrics = state["epoch"], state["metrics"]
-        position.step, position.seconds = state["step"], state["seconds"]
+        for name in PLACE:
+            setattr(run.position, name, state[name])
         totals = _below("totals.", progress)
-        position.totals = {name: value.to(run.device) for name, value in totals.items()}
+        run.position.totals = {name: value.to(run.device) for name, value in totals.items()}
         run.ssps.restore(files)
 
 
@@ -168,11 +165,7 @@ def _sync(path: Path) -> None:
 
 
 def _checksum(file: Path) -> str:
-    digest = hashlib.sha256()
-    with open(file, "rb") as handle:
-        while block := handle.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
+    return hashlib.sha256(np.memmap(file, mode="r")).hexdigest()
 
 
 def _seal(state: dict) -> str:
@@ -194,12 +187,14 @@ def find(folder: Path) -> Path | None:
     """
     faults: list[str] = []
     for candidate in filter(Path.exists, (folder, _old(folder))):
-        wrong = fault(candidate)
-        if wrong is None:
-            for damaged in faults:
-                warnings.warn(f"{damaged}: the run continues from the one before it", stacklevel=2)
-            return candidate
-        faults.append(f"the checkpoint {candidate} is damaged ({wrong})")
+        try:
+            _check(candidate)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            faults.append(f"the checkpoint {candidate} is damaged ({error})")
+            continue
+        for damaged in faults:
+            warnings.warn(f"{damaged}: the run continues from the one before it", stacklevel=2)
+        return candidate
     if not faults:
         return None
     raise ValueError(
@@ -207,22 +202,16 @@ def find(folder: Path) -> Path | None:
     )
 
 
-def fault(folder: Path) -> str | None:
-    """What is wrong with the files of a checkpoint, in a few words; None where all are whole."""
-    try:
-        state = json.loads((folder / "state.json").read_text())
-        if state["format"] != FORMAT:
-            return None  # `read` refuses it
-        if state.pop("checksum") != _seal(state):
-            return "state.json does not have the checksum with which it was written"
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return f"state.json cannot be read: {error}"
+def _check(folder: Path) -> None:
+    """Raise what is wrong with the files of a checkpoint; `read` refuses another format."""
+    state = json.loads((folder / "state.json").read_text())
+    if state["format"] != FORMAT:
+        return
+    if state.pop("checksum") != _seal(state):
+        raise ValueError("state.json does not have the checksum with which it was written")
     for name, expected in state["checksums"].items():
-        if not (folder / name).is_file():
-            return f"{name} is missing"
         if _checksum(folder / name) != expected:
-            return f"{name} does not have the checksum with which it was written"
-    return None
+            raise ValueError(f"{name} does not have the checksum with which it was written")
 
 
 def read(folder: Path) -> tuple[dict, dict[str, Tensors]]:
@@ -238,8 +227,3 @@ def read(folder: Path) -> tuple[dict, dict[str, Tensors]]:
             "was it written by another version?"
         )
     return state, {f.stem: load_file(str(f)) for f in sorted(folder.glob("*.safetensors"))}
-
-
-def forget_previous(folder: Path) -> None:
-    """Delete the checkpoint before the newest, of a run that is complete."""
-    shutil.rmtree(_old(folder), ignore_errors=True)

@@ -102,17 +102,17 @@ TOGETHER = {
     "another framework than before": Row(
         lambda _: RunConfig(framework="moco", start_from=RunConfig()),
         "framework is 'moco'",
-        "continues with the weights it starts from",
+        "goes on with the weights",
     ),
     "another encoder than before": Row(
         lambda _: RunConfig(encoder="fast_resnet34", start_from=RunConfig()),
         "encoder is 'fast_resnet34'",
-        "continues with the weights it starts from",
+        "goes on with the weights",
     ),
     "another optimiser than before": Row(
         lambda _: RunConfig(optimizer="sgd", start_from=RunConfig()),
         "optimizer is 'sgd'",
-        "its state goes on",
+        "the optimiser's state",
     ),
     "options by number": Row(
         lambda _: RunConfig(encoder_options={8: 1}), "encoder_options (at 8)", "a valid string"
@@ -313,7 +313,7 @@ CHECKPOINTS = {
     ),
     "a checkpoint without a file": Row(
         lambda at: state.find(without(saved(at) / "framework.safetensors").parent),
-        "framework.safetensors is missing",
+        "No such file",
         "delete the run's folder",
     ),
     "a checkpoint whose state was edited": Row(
