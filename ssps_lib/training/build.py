@@ -11,23 +11,58 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
-from torch import nn
+from torch import Tensor, nn
 
 from ssps_lib import encoders, files, frameworks, positives
 from ssps_lib.analysis import PositiveObserver
 from ssps_lib.augmentation import Augmentation, Bank, read_bank
 from ssps_lib.corpora import SAMPLE_RATE, Splits, open_corpus
-from ssps_lib.distributed import synchronise_norms
+from ssps_lib.distributed import all_reduce_mean, synchronise_norms
 from ssps_lib.files import RefusedError
 from ssps_lib.frameworks import Framework
 from ssps_lib.noises import cached_bank
 from ssps_lib.training.config import RunConfig
 from ssps_lib.training.data import Data
 from ssps_lib.training.environment import environment
-from ssps_lib.training.position import Position
 from ssps_lib.training.ssps import SSL, SSPS
 
 PATIENCE = timedelta(hours=6)  # of the other processes while the main one embeds and scores
+
+
+@dataclass
+class Position:
+    """What a run has done. Frames and choices are draws by (seed, epoch, training index), so that
+    beside two numbers an epoch has only sums of what was observed.
+
+    Attributes:
+        epoch: epochs done, of this run and those before it.
+        metrics: a row for each epoch of this run.
+        step, seconds: iterations of the current epoch, and time they took.
+        totals: sums over them of what was observed, 0-d float32 on the device.
+    """
+
+    epoch: int
+    metrics: list[dict[str, float | None]] = field(default_factory=list)
+    step: int = 0
+    seconds: float = 0.0
+    totals: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, observed: dict[str, Tensor]) -> None:
+        """One more iteration."""
+        for name, value in observed.items():
+            self.totals[name] = self.totals.get(name, 0.0) + value.detach().float()
+        self.step += 1
+
+    def means(self) -> dict[str, float]:
+        """Means over the iterations of the epoch and the processes."""
+        means = all_reduce_mean(torch.stack(list(self.totals.values()))) / self.step
+        return dict(zip(self.totals, means.tolist(), strict=True))
+
+    def next_epoch(self, row: dict[str, float | None]) -> None:
+        """The epoch is over; `row` is what it gave."""
+        self.epoch += 1
+        self.metrics.append({"epoch": self.epoch, **row})
+        self.step, self.seconds, self.totals = 0, 0.0, {}
 
 
 @dataclass
@@ -60,11 +95,7 @@ class Parts:
 
 
 def build(config: RunConfig, folder: Path, processes: int = 1) -> Parts:
-    """The parts of a run that has not begun.
-
-    Args:
-        folder: where checkpoints, metrics and epoch weights will be written.
-        processes: how many train together, as a check on the launcher.
+    """The parts of a run that has not begun; `processes` train together, and write to `folder`.
 
     Raises:
         RefusedError: the number of processes differs from the one asked for.

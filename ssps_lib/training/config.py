@@ -131,32 +131,24 @@ class RunConfig:
     start_from: "RunConfig | None" = None
 
     def __post_init__(self) -> None:
-        for name in INHERITED:
-            own, before = getattr(self, name), getattr(self.start_from or self, name)
+        for part in INHERITED:
+            own, before = getattr(self, part), getattr(self.start_from or self, part)
             if own != before:
                 raise ValueError(
-                    f"{name} is '{own}' but start_from has '{before}': a run goes on with the "
+                    f"{part} is '{own}' but start_from has '{before}': a run goes on with the "
                     "weights and the optimiser's state that it starts from"
                 )
-        if self.clusters is not None and self.window is not None and self.window >= self.clusters:
-            raise ValueError(
-                f"window M = {self.window} is not below the number of clusters K = "
-                f"{self.clusters}: a cluster has K - 1 neighbours"
-            )
         if self.schedule_epochs is not None and self.schedule_epochs < self.last_epoch:
             raise ValueError(
                 f"schedule_epochs is {self.schedule_epochs} but training goes on to epoch "
                 f"{self.last_epoch}: let the schedule span at least the training"
             )
-        self._check_positives()
-
-    def _check_positives(self) -> None:
         kind, name = self.positives, self.framework
-        for field_name in NEEDED.get(kind, ()):
-            if getattr(self, field_name) is None:
+        for size in NEEDED.get(kind, ()):
+            if getattr(self, size) is None:
                 raise ValueError(
-                    f"{field_name} is None but positives '{kind}' need it: give a number, or take "
-                    "the paper's from recipes.recipe"
+                    f"{size} is None but positives '{kind}' need it: give a number, or take the "
+                    "paper's from recipes.recipe"
                 )
         if name == "supervised" and kind != "ssl":
             raise ValueError(

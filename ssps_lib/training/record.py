@@ -20,7 +20,6 @@ import torchaudio
 import ssps_lib
 from ssps_lib import analysis, files, scorer
 from ssps_lib.corpora import Corpus, Splits
-from ssps_lib.training.config import RunConfig
 
 FORMAT = 1
 BINS = np.linspace(-1, 1, 101)  # of cosine histograms
@@ -108,16 +107,6 @@ def embedded(embeddings: torch.Tensor, corpus: Corpus) -> dict[str, np.ndarray]:
         "tsne_speaker": corpus.speakers[keep].astype(np.int16),
         "tsne_recording": corpus.recordings[keep].astype(np.int16),
     }
-
-
-def build(
-    config: RunConfig, name: str, metrics: list, scores: dict, seconds: float, where: str
-) -> dict:
-    """The JSON part of a record."""
-    return {
-        "format": FORMAT, "name": name, "config": config.to_dict(), "scores": scores,
-        "metrics": metrics, "seconds": round(seconds, 1), "machine": where, "versions": versions(),
-    }  # fmt: skip
 
 
 def write(target: Path, record: dict, arrays: dict[str, np.ndarray]) -> None:

@@ -4,8 +4,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -174,12 +173,10 @@ def check_chain(config: RunConfig) -> None:
         check(one, open_splits(one, "cuda" if on_gpu() else "cpu"))
 
 
-@contextmanager
-def alone(config: RunConfig, wait: bool = True) -> Iterator[None]:
+def alone(config: RunConfig, wait: bool = True) -> AbstractContextManager[None]:
     """Be the only process that trains a run inside the block; see `files.alone`."""
     name = run_name(config)
-    with files.alone(files.home() / "locks" / f"{name}.lock", f"run {name}", wait):
-        yield
+    return files.alone(files.home() / "locks" / f"{name}.lock", f"run {name}", wait)
 
 
 def replicate(
@@ -225,9 +222,13 @@ def finish(parts: Parts, seconds: float) -> None:
     scores, arrays = record.evaluate(encoder.to(parts.device), parts.splits, parts.device)
     save_encoder(encoder, folder / "encoder.safetensors")
     (folder / "config.json").write_text(json.dumps(config.to_dict(), indent=1))
-    seconds = max(seconds, sum(row["seconds"] for row in rows))
+    seconds = max(seconds, sum(row["seconds"] for row in rows))  # and before an interruption
     where = record.machine(parts.device, parts.accelerator.num_processes)
-    values = record.build(config, folder.name, rows, scores, seconds, where)
+    values = {
+        "format": record.FORMAT, "name": folder.name, "config": config.to_dict(), "scores": scores,
+        "metrics": rows, "seconds": round(seconds, 1), "machine": where,
+        "versions": record.versions(),
+    }  # fmt: skip
     record.write(folder / "record", values, arrays)
     shutil.rmtree(folder / "epochs")
     shutil.rmtree(folder / "checkpoint.old", ignore_errors=True)

@@ -77,9 +77,6 @@ FIELDS = dict(
 )
 
 TOGETHER = {
-    "M as large as K": Row(
-        lambda _: RunConfig(clusters=6, window=6), "window M = 6", "a cluster has K - 1 neighbours"
-    ),
     "a schedule that ends before the training": Row(
         lambda _: RunConfig(epochs=5, schedule_epochs=4), "schedule_epochs is 4", "at least the tr"
     ),
@@ -186,6 +183,7 @@ RUNS = {
     "K above N": run(
         SSPS | {"clusters": 33}, "K is 33 clusters", "32 training utterances: lower K"
     ),
+    "M as large as K": run(SSPS | {"window": 5}, "M must lie in [0, 4]", "got M=5"),
     "M above N": run({"positives": "ssps-nn", "window": 32}, "M is 32 neighbours", "lower M"),
     "queue above N": run(SSPS | {"positive_queue": 33}, "positive_queue is 33", "lower it"),
     "long crop": run({"crop": 1.5}, "crop is 1.5 s", "choose a shorter crop"),
@@ -204,7 +202,7 @@ RUNS = {
         lambda _: training.run(tiny(), 3), "batch_size is 8", "a multiple of 3"
     ),
     "a launch inside a launch": Row(
-        lambda _: with_environment({"WORLD_SIZE": "2"}, lambda: training.run(tiny(), 2)),
+        lambda _: with_environment({"WORLD_SIZE": "2"}, lambda: training.run(tiny(), 1)),
         "already one of several",
         "`-p num_processes N`",
         RuntimeError,

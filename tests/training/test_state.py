@@ -5,7 +5,9 @@ import os
 from pathlib import Path
 
 import pytest
+import small_runs
 import torch
+from small_runs import tiny
 from torch import nn
 
 from ssps_lib.training import state
@@ -120,3 +122,15 @@ def test_a_crash_between_the_renames_leaves_the_old_one(tmp_path):
 def test_no_checkpoint_holds_what_json_has_not(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         save(tmp_path / "c", model(), metrics=[{"nmi_ratio": float("nan")}])
+
+
+def test_ssps_starts_from_the_weights_of_the_ssl_run(tmp_path):
+    ssl = tiny(epochs=1, average_last=1)
+    small_runs.trained(ssl, tmp_path / "ssl")
+    parent = state.find(tmp_path / "ssl" / "checkpoint")
+    parts = small_runs.parts_of(small_runs.bootstrapped(start_from=ssl), tmp_path / "new", parent)
+    assert (parts.position.epoch, parts.position.metrics) == (1, [])
+    _, files = state.read(parent)
+    for key, value in parts.framework.state_dict().items():
+        assert value.equal(files["framework"][key]), key
+    assert parts.optimizer.state_dict()["state"]  # Adam's moments carry on too
