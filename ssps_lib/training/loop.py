@@ -113,6 +113,8 @@ def stopped(run: Parts, notice: signals.Notice, where: str) -> BaseException:
 
 def look(run: Parts, seen: list[dict[str, Tensor]]) -> None:
     """Forget what the last iterations gave; FloatingPointError if some of it is not finite."""
+    if not seen:
+        return
     names = [name for name in WATCHED if name in seen[0]]
     table = torch.stack([torch.stack([one[name].float() for name in names]) for one in seen])
     faults = (~table.isfinite()).nonzero().tolist()  # waits for the device
@@ -123,21 +125,11 @@ def look(run: Parts, seen: list[dict[str, Tensor]]) -> None:
         some = ", ".join(map(str, index[:8])) + (", ..." if len(index) > 8 else "")
         raise FloatingPointError(
             f"{WATCHED[names[column]]} became {float(table[row, column])} in epoch {epoch + 1} at "
-            f"step {step + 1}, with the training indices {some}: {cause(run, index)}; the last "
-            "good checkpoint is kept"
+            f"step {step + 1}, with the training indices {some}: lower the learning rate "
+            f"({run.config.learning_rate}) or clip the gradient (clip_norm); the last good "
+            "checkpoint is kept"
         )
     seen.clear()
-
-
-def cause(run: Parts, index: np.ndarray) -> str:
-    """Why this mini-batch may have diverged: its frames are drawn once more."""
-    batch = run.data.batch(run.position.epoch, index)
-    sound = torch.stack([view.isfinite().all(dim=1).cpu() for view in batch.views]).all(dim=0)
-    if not sound.all():
-        key = run.data.corpus.keys[batch.own[int((~sound).nonzero()[0])]]
-        return f"the frames of '{key}' are not finite, look at its audio and the augmentation"
-    rate = run.config.learning_rate
-    return f"lower the learning rate ({rate}) or clip the gradient (clip_norm)"
 
 
 def observe(run: Parts) -> dict[str, float]:
