@@ -131,9 +131,8 @@ def recipe(
     positives.
 
     Learning rate and momentum of DINO follow one schedule over the SSL training and its
-    continuation, as in the published runs (80 + 20 epochs): warm-up, then a cosine that really ends
-    at 1e-5 with the last of the 100. The SSL run stops before that, at 0.0234, so the fair
-    comparison is again `positives="ssl-continued"`.
+    continuation, as in the published runs (80 + 20 epochs): a cosine that really ends at 1e-5 with
+    the last of the 100. The SSL run stops before that, at 0.0234.
 
     Args:
         changes: fields of `RunConfig` that replace the recipe's (`framework_options` are added to

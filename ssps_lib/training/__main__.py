@@ -21,12 +21,7 @@ from ssps_lib.training.run import alone, check_chain, is_complete, train
 
 
 def read_config(file: Path) -> RunConfig:
-    """The run that a JSON file describes.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is no JSON, or no run.
-    """
+    """The run that a JSON file describes; OSError or ValueError where it does not."""
     try:
         values = json.loads(file.read_text())
     except ValueError as error:

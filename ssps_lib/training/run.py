@@ -73,11 +73,7 @@ class Run:
 
 def content(config: RunConfig) -> str:
     """What a corpus in files holds, and the noise bank that a run takes from it, as hexadecimal
-    digits; empty for the simulated corpus, which the configuration describes.
-
-    Raises:
-        ValueError: the corpus is not here, or has faults.
-    """
+    digits; empty for the simulated corpus, which the configuration describes."""
     if config.corpus == "simulated":
         return ""
     splits = open_splits(config)
@@ -162,12 +158,8 @@ def run(config: RunConfig, num_processes: int = 1, records: Path | None = None) 
 
 
 def check_chain(config: RunConfig) -> None:
-    """Refuse what cannot be trained, in this run or one that it starts from, before any is.
-
-    Raises:
-        ValueError: what does not fit the corpus; a setting of the environment.
-        ModuleNotFoundError: the package of `$SSPS_TRACKER` is not installed.
-    """
+    """Refuse what cannot be trained, in this run or one that it starts from, before any is: see
+    `environment` and `check`."""
     environment()
     for one in config.chain:
         check(one, open_splits(one, "cuda" if on_gpu() else "cpu"))

@@ -32,11 +32,8 @@ Tensors = dict[str, Tensor]
 
 
 def begin(config: RunConfig, folder: Path, parent: Path | None = None, processes: int = 1) -> Parts:
-    """The parts of a run as the checkpoint in its folder has them, else as its parent's has them.
-
-    Raises:
-        ValueError: what `build` and `restore` refuse.
-    """
+    """The parts of a run as the checkpoint in its folder has them, else as its parent's has them:
+    `build`, then `restore`."""
     run = build(config, folder, processes)
     restore(run, parent)
     return run

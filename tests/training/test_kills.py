@@ -58,7 +58,7 @@ def uninterrupted(tmp_path_factory, shared_home):
         pytest.param(f"{STATE}:_sync", 9, EACH_STEP, id="while a checkpoint is flushed"),
         pytest.param("pathlib:Path.rename", 3, EACH_STEP, id="between its renames"),
         pytest.param(f"{LOOP}:schedule", 2, EACH_STEP, id="after a checkpoint"),
-        pytest.param(f"{LOOP}:fill", 1, {}, id="at the switch to SSPS"),
+        pytest.param(f"{LOOP}:fill", 2, {}, id="at the switch to SSPS"),
         pytest.param("ssps_lib.training.ssps:SSPS.insert", 2, {}, id="while the queues are filled"),
         pytest.param("ssps_lib.positives.kmeans:_closest", 16, {}, id="inside k-means"),
         pytest.param(f"{LOOP}:observe", 2, {}, id="while an SSPS epoch is observed"),
