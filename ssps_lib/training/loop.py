@@ -8,7 +8,6 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from ssps_lib import analysis, scorer
@@ -20,8 +19,7 @@ from ssps_lib.training.config import learning_rate
 from ssps_lib.training.environment import environment
 from ssps_lib.training.step import iteration, schedule
 
-ASK = {"cuda": 10}  # iterations from one look at signals and clock to the next, each waits for it
-BLOCK = 50  # iterations between two looks at what they gave, each of which waits for the device
+ASK = {"cuda": 10}  # iterations from one look at losses, signals and clock to the next; each waits
 WATCHED = {"loss": "the loss", "embedding_std": "the embeddings' spread"}
 EMBEDDED = 20_000  # training utterances, at most, that are encoded to observe them
 
@@ -67,16 +65,13 @@ def train_epoch(run: Parts, notice: signals.Notice) -> dict[str, float]:
         run.data.batches(epoch, first), f"epoch {epoch + 1}", steps, initial=first,
         disable=None if run.accelerator.is_main_process else True, leave=False,
     )  # fmt: skip
-    seen: list[dict[str, Tensor]] = []
     for step, batch in enumerate(left, first):
         schedule(run, epoch, step, steps)
-        seen.append(iteration(run, batch))  # Algorithm 2
-        position.add(seen[-1])
+        position.add(iteration(run, batch))  # Algorithm 2
         position.seconds = time.perf_counter() - started
-        if len(seen) == BLOCK or position.step == steps:
-            look(run, seen)
         if position.step < steps and position.step % ASK.get(run.device.type, 1) == 0:
-            pause(run, notice, seen)
+            pause(run, notice)
+    look(run)
     position.seconds = time.perf_counter() - started  # the device has finished by now
     return {
         **position.means(),
@@ -94,11 +89,11 @@ def asked(run: Parts, own: bool) -> bool:
     return run.accelerator.check_trigger()
 
 
-def pause(run: Parts, notice: signals.Notice, seen: list[dict[str, Tensor]]) -> None:
+def pause(run: Parts, notice: signals.Notice) -> None:
     """Between two iterations: write a checkpoint if it is time, stop if a signal came."""
+    look(run)
     stop = notice.number is not None
     if asked(run, stop or time.perf_counter() - run.saved >= 60 * environment().minutes):
-        look(run, seen)
         state.save(run)
         if asked(run, stop):
             epoch, step = run.position.epoch, run.position.step
@@ -111,25 +106,17 @@ def stopped(run: Parts, notice: signals.Notice, where: str) -> BaseException:
     return signals.stopped(notice.number, f"the training {where}; a checkpoint was written")
 
 
-def look(run: Parts, seen: list[dict[str, Tensor]]) -> None:
-    """Forget what the last iterations gave; FloatingPointError if some of it is not finite."""
-    if not seen:
-        return
-    names = [name for name in WATCHED if name in seen[0]]
-    table = torch.stack([torch.stack([one[name].float() for name in names]) for one in seen])
-    faults = (~table.isfinite()).nonzero().tolist()  # waits for the device
-    if faults:
-        row, column = faults[0]
-        epoch, step = run.position.epoch, run.position.step - len(seen) + row
-        index = run.data.order(epoch)[step]
-        some = ", ".join(map(str, index[:8])) + (", ..." if len(index) > 8 else "")
-        raise FloatingPointError(
-            f"{WATCHED[names[column]]} became {float(table[row, column])} in epoch {epoch + 1} at "
-            f"step {step + 1}, with the training indices {some}: lower the learning rate "
-            f"({run.config.learning_rate}) or clip the gradient (clip_norm); the last good "
-            "checkpoint is kept"
-        )
-    seen.clear()
+def look(run: Parts) -> None:
+    """FloatingPointError if the sums over the epoch, and so an iteration of it, are not finite."""
+    position = run.position
+    for name, what in WATCHED.items():
+        total = float(position.totals.get(name, 0.0))  # waits for the device
+        if not math.isfinite(total):
+            raise FloatingPointError(
+                f"{what} became {total} in epoch {position.epoch + 1}, seen at step "
+                f"{position.step}: lower the learning rate ({run.config.learning_rate}) or clip "
+                "the gradient (clip_norm); the last good checkpoint is kept"
+            )
 
 
 def observe(run: Parts) -> dict[str, float]:
