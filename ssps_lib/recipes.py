@@ -136,13 +136,12 @@ def recipe(
 
     Args:
         changes: fields of `RunConfig` that replace the recipe's (`framework_options` are added to
-            the recipe's). Clusters, window, candidates, positive queue and augmentation of a
-            continued run leave its SSL training as it is (Table V: the published runs without
-            augmentation start from an augmented one); all others concern the SSL training as well.
+            them). Clusters, window, candidates, positive queue and augmentation of a continued run
+            leave its SSL training as it is (Table V: the published runs without augmentation start
+            from an augmented one); all others concern both.
 
     Raises:
-        ValueError: an unknown framework, positives, encoder, preset or field; positives that do not
-            fit the framework (see `RunConfig`).
+        ValueError: an unknown name or field, or what `RunConfig` refuses.
     """
     check("preset", preset, PRESETS)
     check("framework", framework, FRAMEWORKS)
