@@ -186,7 +186,7 @@ def find(folder: Path) -> Path | None:
     for candidate in filter(Path.exists, (folder, _old(folder))):
         try:
             _check(candidate)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError) as error:
             faults.append(f"the checkpoint {candidate} is damaged ({error})")
             continue
         for damaged in faults:
@@ -201,10 +201,13 @@ def find(folder: Path) -> Path | None:
 
 def _check(folder: Path) -> None:
     """Raise what is wrong with the files of a checkpoint; `read` refuses another format."""
-    state = json.loads((folder / "state.json").read_text())
-    if state["format"] != FORMAT:
-        return
-    if state.pop("checksum") != _seal(state):
+    try:
+        state = json.loads((folder / "state.json").read_text())
+        if state["format"] != FORMAT:
+            return
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"state.json cannot be read: {error}") from error
+    if state.pop("checksum", None) != _seal(state):
         raise ValueError("state.json does not have the checksum with which it was written")
     for name, expected in state["checksums"].items():
         if _checksum(folder / name) != expected:
