@@ -5,15 +5,20 @@ import hashlib
 import json
 import math
 import re
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from inspect import Signature, signature
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import pydantic
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from ssps_lib import frameworks
+
+if TYPE_CHECKING:  # mypy looks into no other package
+    from dataclasses import dataclass
+else:
+    from pydantic.dataclasses import dataclass
 
 VERSION = 1  # of the training semantics: raise it when the same config trains differently
 
@@ -70,11 +75,7 @@ def _sentence(found: Any) -> str:
     return f"{name}{where} is {found['input']!r}, expected {said}"
 
 
-PLAIN = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
-
-
 @in_a_sentence
-@pydantic.dataclasses.dataclass(config=PLAIN, frozen=True)
 @dataclass(frozen=True)
 class RunConfig:
     """All hyper-parameters of one run (Section IV). Durations in seconds, sizes in utterances.
@@ -87,6 +88,8 @@ class RunConfig:
             its K and M, centroids of representations behind a projector, any for the supervised
             framework.
     """
+
+    __pydantic_config__: ClassVar = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
 
     # data (IV-A, IV-B)
     corpus: Name = "simulated"  # or the path of a folder of recordings

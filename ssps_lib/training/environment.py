@@ -4,19 +4,16 @@ import importlib.util
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-import pydantic
 import torch
 from accelerate.utils import parse_flag_from_env
 from pydantic import Field
 
-from ssps_lib.training.config import in_a_sentence
+from ssps_lib.training.config import dataclass, in_a_sentence
 
 
 @in_a_sentence
-@pydantic.dataclasses.dataclass(config={"extra": "ignore"}, frozen=True)
 @dataclass(frozen=True)
 class Environment:
     """The variables that training reads, of all that there are."""
