@@ -15,12 +15,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ssps_book import grid, records, starts
+from ssps_book import grid, notebook, records, starts
 from ssps_lib import recipes, training
 from ssps_lib.training import RunConfig, is_complete
 
-BOOK = ("ssl", "ssps-clustering", "ssps-nn", "ssl-continued", "supervised")  # chapters 3 to 5
-PLAIN = ("ssps-clustering", "ssl-continued")  # without augmentation: chapter 5, Table V
+BOOK = ("ssl", "ssps-clustering", "ssps-nn", "ssl-continued", "supervised")  # chapters 5 to 11
+PLAIN = ("ssps-clustering", "ssl-continued")  # without augmentation: chapter 12, Table V
 WIDE = ("moco", "swav", "vicreg", "dino")  # with `BOOK` but SSPS-NN: Tables I and III
 
 
@@ -72,7 +72,7 @@ def _configs(preset: str, seed: int, wide: bool) -> Iterator[tuple[str, RunConfi
         for name in BOOK:
             if name != "ssps-nn":
                 yield f"{framework}, {name}", made(framework, name)
-    for framework, label, changes in starts.better_starts(preset):  # chapter 13
+    for framework, label, changes in starts.better_starts(preset):  # chapter 9
         for name in ("ssl", "ssps-clustering", "ssl-continued"):
             yield f"{framework}, {name}, {label}", made(framework, name, **changes)
     cells = [(framework, grid.SPEAKERS) for framework in WIDE]  # Table III
@@ -83,7 +83,7 @@ def _configs(preset: str, seed: int, wide: bool) -> Iterator[tuple[str, RunConfi
         yield f"{framework}, ssps-clustering, K = {own:,}, M = {m}", config
     yield "simclr, ssps-clustering-c", made("simclr", "ssps-clustering-c")
     yield "supervised", made("supervised", "ssl")
-    yield "simclr, ssl, bf16", made("simclr", "ssl", precision="bf16")  # chapter 15
+    yield "simclr, ssl, bf16", made("simclr", "ssl", precision="bf16")  # chapter 17
 
 
 def cost(config: RunConfig) -> float:
@@ -105,7 +105,7 @@ def train(planned: list[Planned], processes: int) -> list[str]:
 
 
 def measure(planned: list[Planned], preset: str) -> None:
-    """Export the grids of K and M (chapter 12) of SSL runs whose weights are here."""
+    """Export the grids of K and M (chapter 8) of SSL runs whose weights are here."""
     for one in planned:
         if one.kind == "simclr, ssl" and is_complete(one.config) and grid.load(one.config) is None:
             print(f"K and M at the start of SSPS, seed {one.config.seed}", flush=True)
@@ -116,7 +116,7 @@ def measure(planned: list[Planned], preset: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Do what the command line asks for; return the exit status."""
     options = _parse(arguments)
-    seeds = options.seeds or (1 if options.preset == "smoke" else 3)
+    seeds = options.seeds or notebook.SEEDS[options.preset]
     planned = plan(options.preset, seeds, options.seed, options.wide)
     planned = [one for one in planned if not options.only or one.kind in options.only]
     if not planned:
@@ -143,7 +143,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--wide", action="store_true", help="also the other frameworks, of Tables I and III")
     add("--only", nargs="+", metavar="KIND", help="kinds as the table writes them")
     add("--seed", type=int, default=1717, help="the first seed")
-    add("--seeds", type=int, help="how many seeds (default: 3, and 1 at smoke)")
+    add("--seeds", type=int, help="how many seeds (default: those of the preset)")
     add("--processes", type=int, default=1, help="data-parallel training processes")
     return parser.parse_args(arguments)
 

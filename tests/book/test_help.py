@@ -9,7 +9,7 @@ import pytest
 import execute
 from execute import BOOK
 
-CHAPTERS = sorted(BOOK.glob("[0-9][0-9]_*.ipynb"))
+CHAPTERS = sorted(BOOK.glob(execute.CHAPTERS))
 TYPES = {"str", "int", "float", "bool"}
 
 

@@ -19,7 +19,7 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_plan_holds_what_chapter_5_compares():
+def test_plan_holds_what_chapters_11_and_12_compare():
     wanted = [recipes.recipe("simclr", name, preset="mini") for name in runs.BOOK]
     wanted += [
         recipes.recipe("simclr", name, preset="mini", augmentation="none") for name in runs.PLAIN
