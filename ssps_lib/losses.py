@@ -53,7 +53,7 @@ def cosines(z: Tensor, prototypes: Tensor) -> Tensor:
 
 @_full_precision
 def nt_xent(z: Tensor, z_pos: Tensor, temperature: float, symmetric: bool = True) -> Tensor:
-    """NT-Xent of SimCLR (Eq. 1, Section II-A; chapter "Frameworks").
+    """NT-Xent of SimCLR (Eq. 1, Section II-A; book chapter 4).
 
     Args:
         z: anchor embeddings (B, D), of any norm.

@@ -19,6 +19,7 @@ MOVED = {
     "15_cost": "17_cost",
     "16_your_own_loop": "06_your_own_loop",
     "17_status": "A2_records",
+    "rerun": "16_voxceleb",
 }
 PAGE = """<!DOCTYPE html>
 <html lang="en">

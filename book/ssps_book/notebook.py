@@ -32,7 +32,8 @@ def check(namespace: Mapping[str, Any]) -> None:
     for name, value in namespace.items():
         private = name.startswith("_") or name in INTERACTIVE or not isinstance(value, PLAIN)
         if not private and name not in kinds:
-            raise ValueError(f"unknown parameter {name!r}: this chapter has {', '.join(kinds)}")
+            known = ", ".join(kinds) or "none"
+            raise ValueError(f"unknown parameter {name!r}: this chapter has {known}")
     for name, kind in kinds.items():
         _check_value(name, namespace[name], kind)
     if namespace.get("preset") == "paper" and namespace.get("corpus") == "simulated":

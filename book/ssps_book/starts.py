@@ -1,4 +1,4 @@
-"""Better starts for SSPS: an SSL training that lasts longer, and a weaker channel (chapter 9)."""
+"""Better starts for SSPS: an SSL training that lasts longer, and a weaker channel (chapter 13)."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ WEAKER = {"swav": (0.5, 0.25), "vicreg": (0.5,), "dino": (0.5,)}
 def longer(framework: str, preset: str, times: int) -> dict[str, Any]:
     """Changes to a `recipe` whose SSL training lasts `times` as long before SSPS starts.
 
-    The learning rate falls as far over these epochs as it did over the recipe's (chapter 9); a
+    The learning rate falls as far over these epochs as it did over the recipe's (chapter 13); a
     cosine, which spans the continuation too, falls farther.
 
     Raises:
@@ -32,7 +32,7 @@ def longer(framework: str, preset: str, times: int) -> dict[str, Any]:
 
 
 def weaker_channel(preset: str, times: float = 0.5) -> dict[str, Any]:
-    """Changes to a `recipe`: the channel of its simulated corpus `times` as strong (chapter 9).
+    """Changes to a `recipe`: the channel of its simulated corpus `times` as strong (chapter 13).
 
     Raises:
         ValueError: an unknown preset; negative `times`.

@@ -32,7 +32,7 @@ SCRIPTS = {
 def command(name: str, quick: bool, folder: Path | None, device: str) -> list[str]:
     """The command line of a benchmark."""
     out = [sys.executable, str(HERE / SCRIPTS[name])]
-    if name == "feeding":  # what a CPU does for any device; chapter 16 knows its record by the name
+    if name == "feeding":  # what a CPU does for any device
         out += ["--utterances", "64", "--batch", "32"] if quick else []
         return out if folder is None else [*out, "--json", str(folder / "feeding.json")]
     out += ["--device", device] + (["--quick"] if quick else [])

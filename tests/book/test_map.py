@@ -7,8 +7,10 @@ import pytest
 
 import beside
 import execute
+import results
 from execute import BOOK
 
+ROOT = BOOK.parent
 ROMAN = ("I", "II", "III", "IV", "V")
 PARTS = {
     *("I", "II", "VI"),
@@ -40,3 +42,10 @@ def test_each_home_is_on_the_page_that_the_map_names(rows):
     for parts, number, label in rows:
         page = nbformat.read(pages[f"{number:02d}"], as_version=4)
         assert label in beside.labels(page), f"{parts}: chapter {number} has no {label}"
+
+
+def test_the_readme_leads_to_every_chapter_and_shows_the_stored_figure():
+    text = (ROOT / "README.md").read_text()
+    pages = {page.name for page in BOOK.glob(execute.CHAPTERS)}
+    assert pages == set(re.findall(r"\(book/([0-9A]\d_\w+\.ipynb)\)", text))
+    assert results.TARGET.read_text() == results.figure(), "python book/results.py"

@@ -28,7 +28,6 @@ NO_PROSE = re.compile(
     re.S | re.M,
 )
 CONSTANTS = {  # what is neither published nor in a recipe, and why it may be written
-    "59": "chapter 1: the paper's 58 % recomputed, as `paper.relations` has it",
     "95": "level of an interval",
     "4,874": "utterances in VoxCeleb1's test set (chapter 10)",
     "37,720": "trials of VoxCeleb1-O (chapter 10)",

@@ -52,6 +52,11 @@ def test_states_of_a_run(home):
     assert one.state == "finished"
 
 
+def test_the_published_recipe_wants_a_corpus(capsys):
+    assert runs.main(["--preset", "paper", "--list"]) == 1
+    assert "name it by --corpus" in capsys.readouterr().err
+
+
 def test_unknown_kind_is_refused(capsys):
     assert runs.main(["--list", "--only", "simclr, none"]) == 1
     assert "no run is called simclr, none" in capsys.readouterr().err
