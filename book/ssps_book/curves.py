@@ -30,8 +30,9 @@ def draw(
             pairs = zip(end, found[name], strict=True)
             found[name] = tuple(np.concatenate(pair, axis=-1) for pair in pairs)
     start = max(made[0].config.first_epoch for made in runs.values())
+    marked = "ssl" in found and any(name.startswith("ssps") for name in found)
     return plots.curves(
         {name: (epochs, means) for name, (epochs, means, _) in found.items()},
-        ylabel, ax=ax, start=start if "ssl" in found else None,
+        ylabel, ax=ax, start=start if marked else None,
         intervals={name: span for name, (_, _, span) in found.items()},
     )  # fmt: skip
