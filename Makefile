@@ -2,7 +2,7 @@
 # make html    render the outputs that are stored in book/
 # make test    install with the test extras and run every check
 # make test-instructions   the tests that rounding could tip, with every instruction set there is
-# make bench   install the same and measure; the records are those of chapter 15
+# make bench   install the same and measure; the records are those of chapter 17
 # make gpu     check and measure on a GPU in eight minutes, with nothing to install
 #
 # In a conda environment: make book VENV=$CONDA_PREFIX
@@ -34,7 +34,7 @@ book: $(VENV)/.installed-book
 	@echo "Executed at preset $(PRESET). Open _run/_build/html/index.html"
 
 chapter: $(VENV)/.installed-book
-	@test -n "$(N)" || { echo 'Which chapter? make chapter N=04 ARGS="-p seed 2"'; exit 2; }
+	@test -n "$(N)" || { echo 'Which chapter? make chapter N=05 ARGS="-p seed 2"'; exit 2; }
 	$(EXECUTE) --chapters $(N) --preset $(PRESET) --corpus "$(CORPUS)" --processes $(PROCESSES) \
 	    --output _run/book $(ARGS)
 	$(call render,_run/book,_run)

@@ -1,7 +1,7 @@
 """The stored chapter as a page beside its re-execution, so that the two can be compared.
 
-In a copy of the book, `05_effects.ipynb` is the chapter just executed and `05_effects_stored.ipynb`
-the one of the repository. The second follows the first in the table of contents, and each links to
+In a copy of the book, `05_ssps.ipynb` is the chapter just executed and `05_ssps_stored.ipynb` the
+one of the repository. The second follows the first in the table of contents, and each links to
 the other. Labels of figures and equations must differ between pages: those of the stored page end
 in "-stored", wherever it defines or uses them.
 """
@@ -66,7 +66,7 @@ def labels(notebook: NotebookNode) -> set[str]:
 
 
 def listed(contents: str, chapter: str, beside: str) -> str:
-    """The table of contents (YAML) with the page `beside` after the chapter.
+    """The table of contents (YAML), with parts or without, and the page `beside` after the chapter.
 
     >>> print(listed("root: 01_a\\nchapters:\\n- file: 02_b\\n", "01_a", "01_a_stored"), end="")
     root: 01_a
@@ -75,9 +75,13 @@ def listed(contents: str, chapter: str, beside: str) -> str:
     - file: 02_b
     """
     table = yaml.safe_load(contents)
-    files = [entry["file"] for entry in table["chapters"]]
-    position = 0 if table["root"] == chapter else files.index(chapter) + 1
-    table["chapters"].insert(position, {"file": beside})
+    parts = [part["chapters"] for part in table.get("parts", [table])]
+    if table["root"] == chapter:
+        parts[0].insert(0, {"file": beside})
+    for entries in parts:
+        files = [entry["file"] for entry in entries]
+        if chapter in files:
+            entries.insert(files.index(chapter) + 1, {"file": beside})
     return yaml.safe_dump(table, sort_keys=False)
 
 

@@ -35,7 +35,7 @@ def tags(cell: NotebookNode) -> list[str]:
 
 def _parameter_faults(code: list[NotebookNode]) -> Iterator[str]:
     tagged = [cell for cell in code if "parameters" in tags(cell)]
-    if len(tagged) != 1:
+    if len(tagged) > 1:
         yield f"it has {len(tagged)} cells tagged parameters instead of one"
     for cell in tagged:
         for line in filter(str.strip, cell.source.splitlines()):

@@ -2,7 +2,7 @@
 
     python book/execute.py                                    # store new outputs in book/ itself
     python book/execute.py --preset smoke --output _run/book  # execute a copy, leave book/ alone
-    python book/execute.py --chapters 04 -p seed 2 --output _run/book
+    python book/execute.py --chapters 05 -p seed 2 --output _run/book
 
 A chapter runs in a temporary file and reaches its place only when it ran through, was cleaned and
 was found sound; a failing chapter prints its last error and leaves the stored notebook untouched.
@@ -33,6 +33,7 @@ from checks import problems, tags
 from kernels import OwnKernel
 
 BOOK = Path(__file__).resolve().parent
+CHAPTERS = "[0-9A][0-9]_*.ipynb"  # and those of the appendix
 
 
 class ChapterError(Exception):
@@ -63,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def select(names: Iterable[str] = ()) -> list[Path]:
     """Return the chapters whose file names start with one of `names`, in order; all for none."""
-    every = sorted(BOOK.glob("[0-9][0-9]_*.ipynb"))
+    every = sorted(BOOK.glob(CHAPTERS))
     names = tuple(names)
     for name in names:
         if not any(chapter.name.startswith(name) for chapter in every):
@@ -191,7 +192,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--corpus", help="simulated, or a folder of recordings")
     add("--processes", type=int, help="data-parallel training processes")
     add("--seed", type=int, help="seed of every draw")
-    add("--chapters", nargs="+", default=[], metavar="NAME", help="starts of file names, as 04")
+    add("--chapters", nargs="+", default=[], metavar="NAME", help="starts of file names, as 05")
     add(
         "-p",
         dest="parameter",

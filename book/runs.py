@@ -15,12 +15,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ssps_book import grid, records, starts
+from ssps_book import grid, notebook, records, starts
 from ssps_lib import recipes, training
 from ssps_lib.training import RunConfig, is_complete
 
-BOOK = ("ssl", "ssps-clustering", "ssps-nn", "ssl-continued", "supervised")  # chapters 3 to 5
-PLAIN = ("ssps-clustering", "ssl-continued")  # without augmentation: chapter 5, Table V
+BOOK = ("ssl", "ssps-clustering", "ssps-nn", "ssl-continued", "supervised")  # chapters 5, 7 and 11
+PLAIN = ("ssps-clustering", "ssl-continued")  # without augmentation: chapter 12, Table V
 WIDE = ("moco", "swav", "vicreg", "dino")  # with `BOOK` but SSPS-NN: Tables I and III
 
 
@@ -49,18 +49,20 @@ class Planned:
         return f"{self.kind:46} {self.config.seed}  {self.state:15}{result}".rstrip()
 
 
-def plan(preset: str, seeds: int, seed: int = 1717, wide: bool = False) -> list[Planned]:
+def plan(
+    preset: str, seeds: int, seed: int = 1717, wide: bool = False, corpus: str = "simulated"
+) -> list[Planned]:
     """All runs of the book, in the order in which they are trained."""
     found = []
     for one in range(seed, seed + seeds):
-        planned = [Planned(config, kind) for kind, config in _configs(preset, one, wide)]
+        planned = [Planned(config, kind) for kind, config in _configs(preset, one, wide, corpus)]
         found += sorted(planned, key=lambda p: (p.config.start_from is not None, -cost(p.config)))
     return found
 
 
-def _configs(preset: str, seed: int, wide: bool) -> Iterator[tuple[str, RunConfig]]:
+def _configs(preset: str, seed: int, wide: bool, corpus: str) -> Iterator[tuple[str, RunConfig]]:
     def made(framework: str, name: str, **changes) -> RunConfig:
-        return recipes.recipe(framework, name, preset=preset, seed=seed, **changes)
+        return recipes.recipe(framework, name, preset=preset, corpus=corpus, seed=seed, **changes)
 
     for name in BOOK:
         yield f"simclr, {name}", made("simclr", name)
@@ -72,7 +74,8 @@ def _configs(preset: str, seed: int, wide: bool) -> Iterator[tuple[str, RunConfi
         for name in BOOK:
             if name != "ssps-nn":
                 yield f"{framework}, {name}", made(framework, name)
-    for framework, label, changes in starts.better_starts(preset):  # chapter 13
+    better = starts.better_starts(preset) if corpus == "simulated" else []
+    for framework, label, changes in better:  # chapter 13
         for name in ("ssl", "ssps-clustering", "ssl-continued"):
             yield f"{framework}, {name}, {label}", made(framework, name, **changes)
     cells = [(framework, grid.SPEAKERS) for framework in WIDE]  # Table III
@@ -83,7 +86,7 @@ def _configs(preset: str, seed: int, wide: bool) -> Iterator[tuple[str, RunConfi
         yield f"{framework}, ssps-clustering, K = {own:,}, M = {m}", config
     yield "simclr, ssps-clustering-c", made("simclr", "ssps-clustering-c")
     yield "supervised", made("supervised", "ssl")
-    yield "simclr, ssl, bf16", made("simclr", "ssl", precision="bf16")  # chapter 15
+    yield "simclr, ssl, bf16", made("simclr", "ssl", precision="bf16")  # appendix A2
 
 
 def cost(config: RunConfig) -> float:
@@ -105,7 +108,7 @@ def train(planned: list[Planned], processes: int) -> list[str]:
 
 
 def measure(planned: list[Planned], preset: str) -> None:
-    """Export the grids of K and M (chapter 12) of SSL runs whose weights are here."""
+    """Export the grids of K and M (chapter 8) of SSL runs whose weights are here."""
     for one in planned:
         if one.kind == "simclr, ssl" and is_complete(one.config) and grid.load(one.config) is None:
             print(f"K and M at the start of SSPS, seed {one.config.seed}", flush=True)
@@ -117,8 +120,11 @@ def measure(planned: list[Planned], preset: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Do what the command line asks for; return the exit status."""
     options = _parse(arguments)
-    seeds = options.seeds or (1 if options.preset == "smoke" else 3)
-    planned = plan(options.preset, seeds, options.seed, options.wide)
+    if (options.preset, options.corpus) == ("paper", "simulated"):
+        print("error: preset paper is for a large corpus: name it by --corpus", file=sys.stderr)
+        return 1
+    seeds = options.seeds or notebook.SEEDS[options.preset]
+    planned = plan(options.preset, seeds, options.seed, options.wide, options.corpus)
     planned = [one for one in planned if not options.only or one.kind in options.only]
     if not planned:
         print(f"error: no run is called {', '.join(options.only)}: see --list", file=sys.stderr)
@@ -126,7 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
     failed = []
     if not options.list:
         failed = train(planned, options.processes)
-        if options.preset != "paper":
+        if options.corpus == "simulated":
             measure(planned, options.preset)
     print(*(one.line() for one in planned), sep="\n")
     done = sum(one.state == "record" for one in planned)
@@ -140,11 +146,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     add = parser.add_argument
     add("--preset", choices=recipes.PRESETS, default="smoke")
+    add("--corpus", default="simulated", help="simulated, or a folder of recordings")
     add("--list", action="store_true", help="train nothing, only say what is done")
     add("--wide", action="store_true", help="also the other frameworks, of Tables I and III")
     add("--only", nargs="+", metavar="KIND", help="kinds as the table writes them")
     add("--seed", type=int, default=1717, help="the first seed")
-    add("--seeds", type=int, help="how many seeds (default: 3, and 1 at smoke)")
+    add("--seeds", type=int, help="how many seeds (default: those of the preset)")
     add("--processes", type=int, default=1, help="data-parallel training processes")
     return parser.parse_args(arguments)
 

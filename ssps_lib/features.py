@@ -1,4 +1,4 @@
-"""Log-mel features with instance normalisation (Section IV-C; book chapter on encoders)."""
+"""Log-mel features with instance normalisation (Section IV-A; book chapter 2)."""
 
 import warnings
 

@@ -54,7 +54,7 @@ def cosines(z: Tensor, prototypes: Tensor) -> Tensor:
 
 @_full_precision
 def nt_xent(z: Tensor, z_pos: Tensor, temperature: float, symmetric: bool = True) -> Tensor:
-    """NT-Xent of SimCLR (Eq. 1, Section II-A): cross-entropy of finding the positive, mean.
+    """NT-Xent of SimCLR (Eq. 1, Section II-A; book chapter 4): the positive is to be found.
 
     Args:
         z, z_pos: anchors and positives, (B, D).

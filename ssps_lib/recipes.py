@@ -58,7 +58,7 @@ COMMON: dict[str, dict[str, Any]] = {
 # recordings, and the EER of the development speakers never fell below that of its first epoch. What
 # turned that was tried on development speakers: a larger batch, the learning rate in proportion to
 # it, a slower and softer teacher, the distortions and the shorter frames of the other frameworks
-# (chapter 13).
+# (appendix A1).
 # DINO's frames last 1, its global ones 2 `crop`. Paper: 40 Hamming-windowed bands for all; the
 # published DINO runs have encoder_options={"n_mels": 80, "window": "hann"}.
 DINO = {

@@ -1,7 +1,7 @@
 """A Sphinx extension: chapters and the reference lead to each other.
 
 A name of the library in single backticks, `losses.nt_xent` or `training.run()`, is a link to its
-entry, and a chapter that a docstring names, as in "chapter 6", one to the chapter. An entry ends
+entry, and a chapter that a docstring names, as in "chapter 5", one to the chapter. An entry ends
 with the chapters whose code uses it, and a chapter with the entries that its code uses. Nothing of
 this is written by hand: uses are read off the notebooks, and a name that has no entry stays code.
 """
@@ -21,32 +21,32 @@ from sphinx.util.nodes import make_refnode
 
 PACKAGES = ("ssps_lib", "ssps_book")
 CODE = re.compile(r"(`[^`]+`|^\s*>>>.*$)")
-CHAPTERS = re.compile(r"\b([Cc]hapters?) (\d+(?:(?:, | and | to )\d+)*)")
+CHAPTERS = re.compile(r"\b([Cc]hapters?|[Aa]ppendix) (A?\d+(?:(?:, | and | to )\d+)*)")
 
 
 @cache
-def chapters(book: Path) -> dict[int, str]:
-    """Number -> page of each chapter in a folder; stored pages beside executed ones left out."""
-    files = sorted(book.glob("[0-9][0-9]_*.ipynb"))
-    return {int(f.stem[:2]): f.stem for f in files if not f.stem.endswith("_stored")}
+def chapters(book: Path) -> dict[str, str]:
+    """Number -> page of each chapter and appendix in a folder, without stored copies."""
+    files = sorted(book.glob("[0-9A][0-9]_*.ipynb"))
+    return {f.stem[:2].lstrip("0"): f.stem for f in files if not f.stem.endswith("_stored")}
 
 
-def with_links(line: str, pages: dict[int, str]) -> str:
+def with_links(line: str, pages: dict[str, str]) -> str:
     """A line of a docstring in which the chapters that it names are links.
 
-    >>> with_links("as in chapters 6 and 99", {6: "06_when"})
-    'as in chapters :doc:`6 </06_when>` and 99'
-    >>> with_links("Chapter 6 says `chapter 6`", {6: "06_when"})
-    ':doc:`Chapter 6 </06_when>` says `chapter 6`'
+    >>> with_links("as in chapters 5 and 99", {"5": "05_ssps"})
+    'as in chapters :doc:`5 </05_ssps>` and 99'
+    >>> with_links("Appendix A2 says `chapter 5`", {"A2": "A2_records"})
+    ':doc:`Appendix A2 </A2_records>` says `chapter 5`'
     """
 
     def one(word: str, number: str) -> str:
-        page = pages.get(int(number))
+        page = pages.get(number)
         return f":doc:`{word}{number} </{page}>`" if page else word + number
 
     def phrase(match: re.Match) -> str:
         word, numbers = match.groups()
-        if numbers.isdigit():
+        if numbers.isalnum():
             return one(f"{word} ", numbers)
         return f"{word} " + re.sub(r"\d+", lambda number: one("", number[0]), numbers)
 

@@ -39,6 +39,6 @@ def setup(app) -> dict[str, bool]:
         lines[:] = plain(lines)
 
     app.connect("autodoc-process-docstring", process, priority=400)
-    for beside in ("cross_references", "launch_buttons"):  # modules of this folder
+    for beside in ("cross_references", "launch_buttons", "redirects"):  # modules of this folder
         app.setup_extension(beside)
     return {"parallel_read_safe": True}

@@ -2,7 +2,7 @@
 
 A pseudo-positive is some iterations old. The published Q' keeps the logits of that time; ours keeps
 the input of the last layer and applies the current one. Both give the same loss while that layer is
-frozen; here is measured how far they part once it learns (chapter "Paper and code").
+frozen; here is measured how far they part once it learns (book chapter 15).
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Every K and M on the representations that SSPS starts from (Section V-B, book chapter 12).
+"""Every K and M on the representations that SSPS starts from (Section V-B, book chapter 8).
 
 Figure 4 draws accuracies of pseudo-positives over K and M. Training each cell is expensive; what
 their first mini-batches would be given is not: one pass over the corpus fills the memory queues,

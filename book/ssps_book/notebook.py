@@ -12,7 +12,8 @@ from ssps_lib.recipes import PRESETS
 
 PLAIN = (str, int, float, bool, list, dict, type(None))  # what papermill can inject
 INTERACTIVE = ("In", "Out")  # the shell's own plain values
-LEAST = {"seed": 0, "seeds": 1, "num_processes": 1}
+LEAST = {"seed": 0, "seeds": 0, "num_processes": 1}
+SEEDS = {"smoke": 1, "mini": 3, "paper": 1}  # runs of a kind, where `seeds` is 0
 
 
 def check(namespace: Mapping[str, Any]) -> None:
@@ -31,9 +32,15 @@ def check(namespace: Mapping[str, Any]) -> None:
     for name, value in namespace.items():
         private = name.startswith("_") or name in INTERACTIVE or not isinstance(value, PLAIN)
         if not private and name not in kinds:
-            raise ValueError(f"unknown parameter {name!r}: this chapter has {', '.join(kinds)}")
+            known = ", ".join(kinds) or "none"
+            raise ValueError(f"unknown parameter {name!r}: this chapter has {known}")
     for name, kind in kinds.items():
         _check_value(name, namespace[name], kind)
+    if namespace.get("preset") == "paper" and namespace.get("corpus") == "simulated":
+        raise ValueError(
+            "preset 'paper' is the published recipe, which the simulated corpus is too small for: "
+            "name a corpus, as -p corpus voxceleb"
+        )
 
 
 def _check_value(name: str, value: Any, kind: type) -> None:

@@ -1,4 +1,4 @@
-"""Whom SSPS pairs with a few anchors before and after it trained (Section III, book chapter 4).
+"""Whom SSPS pairs with a few anchors before and after it trained (Section III, book chapter 5).
 
 Accuracies say how often a pseudo-positive has the anchor's speaker; pairs can be listened to. Both
 queues' rows are gone once a run is finished elsewhere, so what was paired is kept as a record.

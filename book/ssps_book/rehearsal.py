@@ -1,7 +1,7 @@
 """A tree in VoxCeleb's exact layout, made of tiny files, to rehearse with before the data is there.
 
 The folders, names, formats and trial lists are VoxCeleb's, and the shares of its parts are roughly
-so. The sounds are not: sixteen buzzes of 0.6 to 0.9 s stand for everybody. Book chapter 10.
+so. The sounds are not: sixteen buzzes of 0.6 to 0.9 s stand for everybody. Book chapter 16.
 """
 
 import base64

@@ -1,7 +1,7 @@
 """The archive of speechocean762 (OpenSLR 101) as a tree that `open_corpus` reads.
 
 The archive keeps `WAVE/SPEAKER<id>/<utterance>.WAV` and, in `train/` and `test/`, Kaldi's `wav.scp`
-with its own split of the speakers. It names no sessions. Book chapter on real voices.
+with its own split of the speakers. It names no sessions. Book chapter 14.
 """
 
 import csv

@@ -3,7 +3,7 @@
 The simulated corpus sends its voices through them. Corpora of read speech often hold one session
 for each speaker: giving blocks of their utterances a channel of their own (`Sessions`) makes the
 structure that Section III is about; results on such a corpus must say "simulated sessions" (book
-chapter on real speech).
+chapter 14).
 """
 
 import hashlib

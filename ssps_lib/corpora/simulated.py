@@ -38,7 +38,7 @@ Factor = Annotated[float, Field(ge=0)]
 )
 @dataclass(frozen=True)
 class Size:
-    """Proportions of a simulated corpus (book chapter on data).
+    """Proportions of a simulated corpus (book chapter 2).
 
     `recordings` of each training speaker hold `utterances` of `seconds` each; development and test
     speakers have `test_recordings`. Three factors without unit set the difficulty: `traits` how far

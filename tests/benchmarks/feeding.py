@@ -6,7 +6,7 @@ compares the data of training (packed samples, cropped as int16; augmentation is
 training device) with the usual loader (each file read whole, each view reverberated and made noisy
 on the CPU, responses and noises read from files as well). Prints milliseconds as JSON; `augmented`
 is the library with its augmentation on the CPU, for those who train there. With `--json` they are
-also stored, for book chapter 10.
+also stored.
 """
 
 import argparse

@@ -4,7 +4,7 @@ They compare the library with the obvious implementation and with the best libra
 `measuring.py`.
 
     python tests/benchmarks/run.py                            # the table
-    python tests/benchmarks/run.py --folder book/records      # also stored, for book chapter 15
+    python tests/benchmarks/run.py --folder book/records      # also stored, for book chapter 17
     python tests/benchmarks/run.py kmeans sampling --quick    # some of them, at tiny sizes
     python tests/benchmarks/run.py --device cpu               # although there is a GPU
 """
@@ -32,7 +32,7 @@ SCRIPTS = {
 def command(name: str, quick: bool, folder: Path | None, device: str) -> list[str]:
     """The command line of a benchmark."""
     out = [sys.executable, str(HERE / SCRIPTS[name])]
-    if name == "feeding":  # what a CPU does for any device; chapter 10 knows its record by the name
+    if name == "feeding":  # what a CPU does for any device
         out += ["--utterances", "64", "--batch", "32"] if quick else []
         return out if folder is None else [*out, "--json", str(folder / "feeding.json")]
     out += ["--device", device] + (["--quick"] if quick else [])

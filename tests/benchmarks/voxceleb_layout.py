@@ -7,7 +7,7 @@ of `ssps_lib.corpora` on them, each in a process of its own, and an epoch of the
 that is cut short after `--steps` mini-batches of `--batch` utterances, with frames as short as the
 files ask for; all else is as published (`--narrow` takes a small encoder). Of 60,000 utterances
 more than 50,000 are VoxCeleb2's training part. It prints what it counted, seconds and peak memory
-as JSON; with `--json` it also stores them after each step, for book chapter 10.
+as JSON; with `--json` it also stores them after each step.
 """
 
 import argparse

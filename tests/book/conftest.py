@@ -23,10 +23,15 @@ class Build:
 
     @property
     def pages(self) -> list[Path]:
-        """The pages with an article, those of the API too; not the search and the two indexes."""
+        """Pages with an article, those of the API too; not search, indexes and old addresses."""
         apart = {self.html / name for name in ("index.html", "search.html", "genindex.html")}
         found = (page for page in sorted(self.html.rglob("*.html")) if page not in apart)
-        return [page for page in found if "_static" not in page.parts]
+        return [page for page in found if "_static" not in page.parts and article(page)]
+
+
+def article(page: Path) -> bool:
+    """Whether a page is one to read, and not an old address."""
+    return 'http-equiv="refresh"' not in page.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

@@ -101,7 +101,7 @@ def test_the_copy_builds_without_a_warning(copy):
     assert 'href="02_two.html#eq-2"' in (html / "end.html").read_text().replace("equation-", "")
 
 
-@pytest.mark.parametrize("path", sorted(BOOK.glob("[0-9][0-9]_*.ipynb")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted(BOOK.glob(execute.CHAPTERS)), ids=lambda p: p.stem)
 def test_every_chapter_can_be_placed_beside_itself(path, tmp_path):
     target = tmp_path / path.name
     target.write_bytes(path.read_bytes())

@@ -51,7 +51,7 @@ def look(site, pages, profile) -> dict[str, Seen]:
     names = [page.relative_to(site).as_posix() for page in pages]
     steps = []
     for name in names:
-        whole = int(name.startswith(("16_", "api/losses")))
+        whole = int(name.startswith(("06_", "api/losses")))
         wanted = f"const PHONE = {PHONE}, AXE = {int(axe() is not None)}, WHOLE = {whole};"
         steps.append({"page": name, "do": wanted + LOOK})
     reports = walk(site, steps, profile)
@@ -153,7 +153,7 @@ STILL = """
 
 
 @pytest.mark.parametrize(
-    ("page", "picture"), [("05_effects.html", False), ("12_hyperparameters.html", True)]
+    ("page", "picture"), [("11_representations.html", False), ("08_clusters.html", True)]
 )
 def test_a_slider_changes_what_is_shown(build, page, picture, tmp_path):
     steps = [{"page": page, "do": EXPLORE}, {"page": f"{page}?no-scripts", "do": STILL}]
@@ -177,4 +177,4 @@ def test_the_search_finds_a_term(build, tmp_path):
     (found,) = walk(build.html, steps, tmp_path / "profile")
     pages = {build.html / urlsplit(address).path.lstrip("/") for address in found}
     holding = [p.name for p in pages if "pseudo-positive" in p.read_text(encoding="utf-8")]
-    assert "04_ssps.html" in holding or "glossary.html" in holding
+    assert "05_ssps.html" in holding or "glossary.html" in holding

@@ -9,6 +9,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from checks import problems
 from execute import BOOK
+from execute import CHAPTERS as CHAPTERS_PATTERN
 from ssps_book import paper
 
 ROOT = BOOK.parent
@@ -33,9 +34,11 @@ def test_stored_chapter_is_sound(chapter):
 
 def test_table_of_contents_lists_every_chapter_in_order():
     contents = yaml.safe_load((BOOK / "_toc.yml").read_text())
-    listed = [contents["root"], *(entry["file"] for entry in contents["chapters"])]
-    assert CHAPTERS, "there is no chapter"
-    assert [name for name in listed if name[0].isdigit()] == [c.stem for c in CHAPTERS]
+    parts = [[entry["file"] for entry in part["chapters"]] for part in contents["parts"]]
+    listed = [contents["root"], *(name for part in parts for name in part)]
+    assert [name for name in listed if name[1].isdigit()] == [c.stem for c in CHAPTERS]
+    assert sorted(BOOK.glob(CHAPTERS_PATTERN)) == CHAPTERS, "execute.py does not find them all"
+    assert all(part["caption"] for part in contents["parts"])
 
 
 def test_configuration_has_only_keys_that_jupyter_book_reads():

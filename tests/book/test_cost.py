@@ -1,4 +1,4 @@
-"""What chapter 15 counts, by the very function that it prints."""
+"""What chapter 17 counts, by the very function that it prints."""
 
 from math import prod
 
@@ -14,7 +14,7 @@ from ssps_lib.positives.kmeans import kmeans
 @pytest.mark.parametrize("rounds", [1, 4])
 def test_operations_of_kmeans_are_those_of_the_formula(rounds):
     """One product of all rows with all centroids in each round, and one to assign them."""
-    notebook = nbformat.read(BOOK / "15_cost.ipynb", as_version=4)
+    notebook = nbformat.read(BOOK / "17_cost.ipynb", as_version=4)
     (cell,) = [c.source for c in notebook.cells if "def counted_kmeans(" in c.source]
     names = {"FlopCounterMode": FlopCounterMode, "kmeans": kmeans, "prod": prod, "seed": 0}
     names["torch"] = torch

@@ -1,4 +1,4 @@
-"""The loop that chapter 16 prints: the very cell, run beside the library's trainer."""
+"""The loop that chapter 6 prints: the very cell, run beside the library's trainer."""
 
 from functools import partial
 
@@ -24,7 +24,7 @@ CONFIG = {
 
 def cell(beginning):
     """The chapter's code cell that begins so, executed; the function or class that it defines."""
-    notebook = nbformat.read(BOOK / "16_your_own_loop.ipynb", as_version=4)
+    notebook = nbformat.read(BOOK / "06_your_own_loop.ipynb", as_version=4)
     (source,) = [c.source for c in notebook.cells if c.source.startswith(beginning)]
     namespace = {"torch": torch, "F": F}
     exec(source, namespace)

@@ -19,7 +19,7 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_plan_holds_what_chapter_5_compares():
+def test_plan_holds_what_chapters_11_and_12_compare():
     wanted = [recipes.recipe("simclr", name, preset="mini") for name in runs.BOOK]
     wanted += [
         recipes.recipe("simclr", name, preset="mini", augmentation="none") for name in runs.PLAIN
@@ -50,6 +50,11 @@ def test_states_of_a_run(home):
     assert one.state == "epoch 1 of 2"
     (folder / "record.json").write_text("{}")
     assert one.state == "finished"
+
+
+def test_the_published_recipe_wants_a_corpus(capsys):
+    assert runs.main(["--preset", "paper", "--list"]) == 1
+    assert "name it by --corpus" in capsys.readouterr().err
 
 
 def test_unknown_kind_is_refused(capsys):

@@ -431,6 +431,7 @@ PARAMETERS = {
     "an unknown size": parameter("preset", "medium", "expected one of smoke, mini, paper"),
     "a chapter without processes": parameter("num_processes", 0, "expected at least 1"),
     "a corpus that is a number": parameter("corpus", 3, "should be a str"),
+    "the published recipe on a toy": parameter("preset", "paper", "-p corpus voxceleb"),
 }
 
 ROWS = FIELDS | TOGETHER | RECIPES | RUNS | CHECKPOINTS | PARAMETERS

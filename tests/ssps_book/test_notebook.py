@@ -26,7 +26,14 @@ def test_a_bad_parameter_is_named(change, message):
         notebook.check(GIVEN | change)
 
 
-@pytest.mark.parametrize(("name", "least"), [("num_processes", 1), ("seeds", 1), ("seed", 0)])
+def test_the_published_recipe_wants_a_corpus_that_is_large_enough():
+    given = {"__annotations__": {"preset": str, "corpus": str}, "preset": "paper"}
+    notebook.check(given | {"corpus": "voxceleb"})
+    with pytest.raises(ValueError, match="name a corpus, as -p corpus voxceleb"):
+        notebook.check(given | {"corpus": "simulated"})
+
+
+@pytest.mark.parametrize(("name", "least"), [("num_processes", 1), ("seeds", 0), ("seed", 0)])
 def test_a_number_below_the_least_is_named(name, least):
     notebook.check({"__annotations__": {name: int}, name: least})
     with pytest.raises(ValueError, match=f"{name} is {least - 1}, expected at least {least}"):

@@ -1,4 +1,4 @@
-"""A latent-space model: which corpora bootstrap, without audio and in seconds (book chapter 6).
+"""A latent-space model: which corpora bootstrap, without audio and in seconds (book chapter 13).
 
 A representation is the sum of three independent Gaussian components in subspaces of their own,
 

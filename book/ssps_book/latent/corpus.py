@@ -1,4 +1,4 @@
-"""The proportions of a latent corpus: counts, dimensions and energies (book chapter 6)."""
+"""The proportions of a latent corpus: counts, dimensions and energies (book chapter 13)."""
 
 from dataclasses import dataclass
 

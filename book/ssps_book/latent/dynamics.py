@@ -1,4 +1,4 @@
-"""The dynamics of SSPS in the model: fixed points, threshold, collapse (book chapter 6)."""
+"""The dynamics of SSPS in the model: fixed points, threshold, collapse (book chapter 13)."""
 
 import math
 

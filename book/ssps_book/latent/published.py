@@ -1,4 +1,4 @@
-"""The model at the size of VoxCeleb2: Figure 4 and Table II without audio (book chapter 6)."""
+"""The model at the size of VoxCeleb2: Figure 4 and Table II without audio (book chapter 13)."""
 
 import time
 from collections.abc import Iterator, Sequence

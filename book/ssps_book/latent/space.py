@@ -1,4 +1,4 @@
-"""Rows of a latent corpus, and what our samplers do on them (book chapter 6)."""
+"""Rows of a latent corpus, and what our samplers do on them (book chapter 13)."""
 
 import math
 from dataclasses import dataclass

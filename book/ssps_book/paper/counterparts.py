@@ -1,4 +1,4 @@
-"""Which run of the book stands beside which published row (book chapters 13 and 17)."""
+"""Which run of the book stands beside which published row (appendix A2)."""
 
 from collections.abc import Mapping
 
