@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         chapters = select(options.chapters)
         asked = parameters(options)
-        refuse_unknown(chapters, asked)
+        refuse_unknown(chapters, [name for name, _ in options.parameter])
         target = stage(options.output)
         for count, chapter in enumerate(chapters, start=1):
             started = time.monotonic()
@@ -96,14 +96,17 @@ def own(chapter: Path, asked: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in asked.items() if name in known}
 
 
-def refuse_unknown(chapters: list[Path], asked: dict[str, object]) -> None:
-    """Raise ChapterError for a parameter that none of the chapters declares, a misspelt one."""
+def refuse_unknown(chapters: list[Path], names: Iterable[str]) -> None:
+    """Raise ChapterError for a parameter that none of the chapters declares, a misspelt one.
+
+    Only those given by `-p` are `names`: a chapter need not have what every chapter may be asked.
+    """
     known = sorted({name for chapter in chapters for name in declared(chapter)})
-    unknown = sorted(set(asked) - set(known))
+    unknown = sorted(set(names) - set(known))
     if unknown:
         where = ", ".join(chapter.stem for chapter in chapters)
-        names, choice = ", ".join(unknown), ", ".join(known)
-        raise ChapterError(f"unknown parameter {names}: {where} declares {choice}")
+        choice = ", ".join(known) or "none"
+        raise ChapterError(f"unknown parameter {', '.join(unknown)}: {where} declares {choice}")
 
 
 def stage(output: Path | None) -> Path:

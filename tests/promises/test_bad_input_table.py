@@ -113,7 +113,7 @@ def test_the_command_line_ends_with_one_sentence(case, home, tmp_path):
 )
 def test_papermill_fails_with_the_sentence(name, value, sentence, home, tmp_path):
     papermill = Path(sys.executable).with_name("papermill")
-    chapter = ROOT / "book" / "05_ssps.ipynb"
+    chapter = ROOT / "book" / "07_bottleneck.ipynb"
     before = contents(home)
     done = subprocess.run(
         [papermill, chapter, tmp_path / "out.ipynb", "-p", "preset", "smoke", "-p", name, value],
