@@ -9,16 +9,17 @@ averages over ranks, therefore `gather` multiplies by the number of ranks on the
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
 
 
 def world_size() -> int:
-    """Number of processes that train together (1 without `torch.distributed`)."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    """Number of processes that train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
     """Index of this process, 0 for the main one."""
-    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+    return dist.get_rank() if dist.is_initialized() else 0
 
 
 class _Gather(torch.autograd.Function):
@@ -63,18 +64,6 @@ def own_share(n: int) -> slice:
     return slice(n * rank() // world_size(), n * (rank() + 1) // world_size())
 
 
-class _Sum(torch.autograd.Function):
-    """Sum over the processes; each of them has a part in the loss of all, so gradients add up."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
-        return all_reduce_sum(x.clone())
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:
-        return all_reduce_sum(grad.clone())
-
-
 class _SynchronisedNorm(nn.modules.batchnorm._BatchNorm):
     """Batch normalisation with the mean and variance of the batches of all processes."""
 
@@ -89,9 +78,9 @@ class _SynchronisedNorm(nn.modules.batchnorm._BatchNorm):
         count = world_size() * x.numel() // x.shape[1]  # values of a channel
         with torch.autocast(x.device.type, enabled=False):
             wide = x.float()
-            mean = _Sum.apply(wide.sum(dims)) / count
+            mean = all_reduce(wide.sum(dims)) / count
             centred = wide - mean.view(shape)
-            variance = _Sum.apply(centred.square().sum(dims)) / count
+            variance = all_reduce(centred.square().sum(dims)) / count
             scale = self.weight * torch.rsqrt(variance + self.eps)
             y = centred * scale.view(shape) + self.bias.view(shape)
         with torch.no_grad():  # running statistics as torch's: the variance without bias
@@ -105,8 +94,8 @@ def synchronise_norms(module: nn.Module) -> nn.Module:
     """Let every batch norm of a module, in place, see the batches of all processes.
 
     With NCCL by `torch.nn.SyncBatchNorm`, which needs GPUs; else by one that works with any
-    backend. Parameters, buffers and their names stay as they are, and with one process so does the
-    result. All processes must have batches of the same shape.
+    backend. Parameters, buffers and their names stay as they are. All processes must have batches
+    of the same shape.
 
     Args:
         module: its norms are affine and keep running statistics (`nn.BatchNorm1d`, `2d`, `3d`).

@@ -131,49 +131,50 @@ def recipe(
     positives.
 
     Learning rate and momentum of DINO follow one schedule over the SSL training and its
-    continuation, as in the published runs (80 + 20 epochs): warm-up, then a cosine that really ends
-    at 1e-5 with the last of the 100. The SSL run stops before that, at 0.0234, so the fair
-    comparison is again `positives="ssl-continued"`.
+    continuation, as in the published runs (80 + 20 epochs): a cosine that really ends at 1e-5 with
+    the last of the 100. The SSL run stops before that, at 0.0234.
 
     Args:
         changes: fields of `RunConfig` that replace the recipe's (`framework_options` are added to
-            the recipe's). Clusters, window, candidates, positive queue and augmentation of a
-            continued run leave its SSL training as it is (Table V: the published runs without
-            augmentation start from an augmented one); all others concern the SSL training as well.
+            them). Clusters, window, candidates, positive queue and augmentation of a continued run
+            leave its SSL training as it is (Table V: the published runs without augmentation start
+            from an augmented one); all others concern both.
 
     Raises:
-        ValueError: an unknown framework, positives, encoder, preset or field; positives that do not
-            fit the framework (see `RunConfig`).
+        ValueError: an unknown name or field, or what `RunConfig` refuses.
     """
     check("preset", preset, PRESETS)
     check("framework", framework, FRAMEWORKS)
     check("positives", positives, (*POSITIVES, "ssl-continued"))
     check("encoder", encoder, tuple(ENCODERS[preset]))
-    late = LATE if positives == "ssl" else (*LATE, "augmentation")
-    base = {**COMMON[preset], **FRAMEWORK[preset].get(framework, {})}
-    if changes.get("corpus", "simulated") != "simulated":
-        base.pop("corpus_options", None)  # proportions of the simulated corpus
-    options = changes.get("framework_options", {})
-    if isinstance(options, dict):  # anything else `RunConfig` refuses
-        options = {**base.get("framework_options", {}), **options}
-    names = {"framework": framework, "encoder": encoder}
-    own = {"encoder_options": ENCODERS[preset][encoder]} | {
-        name: value for name, value in changes.items() if name not in late
-    }
-    ssl = RunConfig(**{**base, **names, **own, "framework_options": options})
     search = preset == "paper" and encoder == "fast_resnet34"
     extra = SEARCH_EPOCHS if search else EXTRA_EPOCHS[preset]
+    late = LATE if positives == "ssl" else (*LATE, "augmentation")
+    shared = {name: value for name, value in changes.items() if name not in late}
+    ssl = _ssl(framework, encoder, preset, shared)
     if ssl.schedule == "cosine" and ssl.schedule_epochs is None:
         ssl = ssl.with_(schedule_epochs=ssl.epochs + extra)
     if positives == "ssl":
         return ssl
-    kind = "ssl" if positives == "ssl-continued" else positives
     chosen = _clusters(positives, preset, changes)
     chosen |= {name: changes[name] for name in late if name in changes}
+    kind = "ssl" if positives == "ssl-continued" else positives
     return ssl.with_(positives=kind, epochs=extra, start_from=ssl, **chosen)
 
 
-def _clusters(positives: str, preset: str, changes: dict) -> dict:
+def _ssl(framework: str, encoder: str, preset: str, changes: dict[str, Any]) -> RunConfig:
+    """The SSL training of a recipe."""
+    base = {**COMMON[preset], **FRAMEWORK[preset].get(framework, {})}
+    if changes.get("corpus", "simulated") != "simulated":
+        base.pop("corpus_options", None)  # proportions of the simulated corpus
+    own = {"framework": framework, "encoder": encoder, "encoder_options": ENCODERS[preset][encoder]}
+    options = changes.get("framework_options", {})
+    if isinstance(options, dict):  # anything else `RunConfig` refuses
+        options = {**base.get("framework_options", {}), **options}
+    return RunConfig(**{**base, **own, **changes, "framework_options": options})
+
+
+def _clusters(positives: str, preset: str, changes: dict[str, Any]) -> dict[str, Any]:
     """K, M and |Q'|: N for SSPS-NN, K for SSPS-Clustering (IV-D); N where N is small."""
     if positives == "ssps-nn":
         return {"window": NEAREST[preset]}

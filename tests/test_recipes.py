@@ -93,21 +93,6 @@ def test_another_corpus_has_no_simulated_proportions():
     assert chosen.corpus_options == {"seed": 1}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"preset": "maxi"}, "preset 'maxi' is unknown; choose one of smoke, mini, paper"),
-        ({"framework": "byol"}, "framework 'byol' is unknown; choose one of simclr, moco"),
-        ({"positives": "ssps"}, "positives 'ssps' is unknown; choose one of ssl, supervised"),
-        ({"encoder": "resnet"}, "encoder 'resnet' is unknown; choose one of fast_resnet34"),
-        ({"batchsize": 3}, "a run has no option 'batchsize': check the spelling"),
-    ],
-)
-def test_unknown_names_are_refused(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        recipe(**arguments)
-
-
 @pytest.mark.parametrize("preset", ["smoke", "mini"])
 def test_small_corpora_suit_their_batch_and_clusters(preset):
     run = recipe(positives="ssps-clustering", preset=preset)

@@ -1,14 +1,12 @@
 """The paper's settings of each framework, and the rules by which the smaller sizes follow them."""
 
-import json
-
 import pytest
 from torch import nn
 
 from ssps_book.paper import reading
 from ssps_lib import encoders, frameworks
 from ssps_lib.recipes import COMMON, ENCODERS, FRAMEWORKS, recipe
-from ssps_lib.training import RunConfig, from_dict, learning_rate
+from ssps_lib.training import learning_rate
 
 DIM = reading("representation dimension")
 SMALL = [("mini", name) for name in FRAMEWORKS] + [("smoke", name) for name in FRAMEWORKS]
@@ -216,18 +214,3 @@ def test_the_supervised_framework_has_no_positives(positives):
     with pytest.raises(ValueError, match=f"'{positives}'.*supervised framework, which has none"):
         recipe("supervised", positives)
     assert recipe("supervised", "ssl-continued").start_from == recipe("supervised")
-
-
-def test_a_run_without_a_cut_schedule_keeps_its_name():
-    config = RunConfig()
-    assert "schedule_epochs" not in config.to_dict()
-    assert config.hash == config.with_(schedule_epochs=None).hash
-    cut = config.with_(schedule_epochs=120)
-    assert cut.hash != config.hash
-    assert from_dict(json.loads(json.dumps(cut.to_dict()))) == cut
-    assert from_dict(json.loads(json.dumps(config.to_dict()))) == config
-
-
-def test_a_schedule_shorter_than_the_training_is_refused():
-    with pytest.raises(ValueError, match="schedule_epochs is 99 but training goes on to epoch 100"):
-        RunConfig(schedule_epochs=99)

@@ -24,6 +24,9 @@ class Clustering(PositiveSampler):
         iterations: of k-means (the paper: 10).
         dtype: of the matrix products of k-means.
 
+    Raises:
+        ValueError: M is not below K.
+
     Attributes (after `refresh`):
         assignments: (N,) cluster c_i of each utterance, -1 where Q-hat has no row.
         centroids: (K, D) unit vectors m_k.
@@ -43,6 +46,11 @@ class Clustering(PositiveSampler):
         iterations: int = 10,
         dtype: torch.dtype = torch.float32,
     ) -> None:
+        if not 0 <= window < clusters:
+            raise ValueError(
+                f"M={window} is not below K={clusters}, the number of clusters: a cluster has K - 1 "
+                "neighbours."
+            )
         self.clusters, self.window, self.candidates = clusters, window, candidates
         self.allow_self, self.iterations, self.dtype = allow_self, iterations, dtype
         self.assignments: Tensor | None = None

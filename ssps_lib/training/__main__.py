@@ -15,24 +15,18 @@ from ssps_lib.files import RefusedError
 from ssps_lib.training import signals
 from ssps_lib.training.build import PATIENCE
 from ssps_lib.training.config import RunConfig, from_dict
-from ssps_lib.training.launch import check_gpus, on_gpu
+from ssps_lib.training.environment import on_gpu
+from ssps_lib.training.launch import check_gpus
 from ssps_lib.training.run import alone, check_chain, is_complete, train
 
 
 def read_config(file: Path) -> RunConfig:
-    """The run that a JSON file describes.
-
-    Raises:
-        ValueError: it is missing, no JSON, or no run.
-    """
+    """The run that a JSON file describes; OSError or ValueError where it does not."""
     try:
-        return from_dict(json.loads(file.read_text()))
-    except OSError as error:
-        raise ValueError(
-            f"the run's file '{file}' cannot be read ({error.strerror}): check the path"
-        ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        values = json.loads(file.read_text())
+    except ValueError as error:
         raise ValueError(f"'{file}' is not the JSON of a run ({error})") from error
+    return from_dict(values)
 
 
 def main() -> None:

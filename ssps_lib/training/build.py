@@ -6,27 +6,63 @@ import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
-from torch import nn
+from torch import Tensor, nn
 
 from ssps_lib import encoders, files, frameworks, positives
 from ssps_lib.analysis import PositiveObserver
 from ssps_lib.augmentation import Augmentation, Bank, read_bank
 from ssps_lib.corpora import SAMPLE_RATE, Splits, open_corpus
-from ssps_lib.distributed import synchronise_norms
+from ssps_lib.distributed import all_reduce_mean, synchronise_norms
 from ssps_lib.files import RefusedError
 from ssps_lib.frameworks import Framework
 from ssps_lib.noises import cached_bank
-from ssps_lib.training import tracking
 from ssps_lib.training.config import RunConfig
 from ssps_lib.training.data import Data
-from ssps_lib.training.position import Position
+from ssps_lib.training.environment import environment
 from ssps_lib.training.ssps import SSL, SSPS
 
 PATIENCE = timedelta(hours=6)  # of the other processes while the main one embeds and scores
+
+
+@dataclass
+class Position:
+    """What a run has done. Frames and choices are draws by (seed, epoch, training index), so that
+    beside two numbers an epoch has only sums of what was observed.
+
+    Attributes:
+        epoch: epochs done, of this run and those before it.
+        metrics: a row for each epoch of this run.
+        step, seconds: iterations of the current epoch, and time they took.
+        totals: sums over them of what was observed, 0-d float32 on the device.
+    """
+
+    epoch: int
+    metrics: list[dict[str, float | None]] = field(default_factory=list)
+    step: int = 0
+    seconds: float = 0.0
+    totals: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, observed: dict[str, Tensor]) -> None:
+        """One more iteration."""
+        for name, value in observed.items():
+            self.totals[name] = self.totals.get(name, 0.0) + value.detach().float()
+        self.step += 1
+
+    def means(self) -> dict[str, float]:
+        """Means over the iterations of the epoch and the processes."""
+        means = all_reduce_mean(torch.stack(list(self.totals.values()))) / self.step
+        return dict(zip(self.totals, means.tolist(), strict=True))
+
+    def next_epoch(self, row: dict[str, float | None]) -> None:
+        """The epoch is over; `row` is what it gave."""
+        self.epoch += 1
+        self.metrics.append({"epoch": self.epoch, **row})
+        self.step, self.seconds, self.totals = 0, 0.0, {}
 
 
 @dataclass
@@ -59,34 +95,17 @@ class Parts:
 
 
 def build(config: RunConfig, folder: Path, processes: int = 1) -> Parts:
-    """The parts of a run that has not begun.
-
-    Args:
-        folder: where checkpoints, metrics and epoch weights will be written.
-        processes: how many train together, as a check on the launcher.
+    """The parts of a run that has not begun; `processes` train together, and write to `folder`.
 
     Raises:
         RefusedError: the number of processes differs from the one asked for.
         ValueError: noises that are shorter than the frames; unknown parts and options. What does
             not fit the corpus is refused by `check`.
     """
-    accelerator = Accelerator(
-        mixed_precision=config.precision,
-        log_with=tracking.asked_for(),
-        project_dir=folder,
-        kwargs_handlers=[
-            DistributedDataParallelKwargs(broadcast_buffers=False),
-            InitProcessGroupKwargs(timeout=PATIENCE),
-        ],
-    )
-    if accelerator.num_processes != processes:
-        raise RefusedError(
-            f"{accelerator.num_processes} process(es) found each other where {processes} were "
-            "asked for: start training with `accelerate launch` (and ACCELERATE_USE_CPU=true "
-            "without a GPU)"
-        )
+    accelerator = build_accelerator(config, folder, processes)
+    device = accelerator.device
     with accelerator.main_process_first():
-        splits = open_splits(config, accelerator.device)
+        splits = open_splits(config, device)
         bank = open_bank(config, splits)
     torch.manual_seed(config.seed)
     framework = build_framework(config, splits)
@@ -96,17 +115,17 @@ def build(config: RunConfig, folder: Path, processes: int = 1) -> Parts:
         synchronise_norms(framework)
     if config.compiler != "no":
         compile_training(framework.encoder, config.compiler)
-    optimizer = build_optimizer(config, framework.to(accelerator.device))
+    optimizer = build_optimizer(config, framework.to(device))
     model, optimizer = accelerator.prepare(framework, optimizer)
     sampler, bootstraps = build_sampler(config, splits), config.positives.startswith("ssps")
     data = Data(
         splits.train,
         tuple(config.crop * ratio for ratio in framework.crops),
         config.reference_crop if bootstraps else None,
-        Augmentation(bank and bank.to(accelerator.device), config.augmentation),
+        Augmentation(bank and bank.to(device), config.augmentation),
         config.batch_size,
         config.seed,
-        accelerator.device,
+        device,
         sampler if sampler.from_audio else None,
     )
     return Parts(
@@ -136,7 +155,7 @@ def check(config: RunConfig, splits: Splits) -> None:
         raise ValueError(f"M is {config.window} neighbours but {whole}: lower M")
     if config.positive_queue is not None and config.positive_queue > n:
         raise ValueError(f"positive_queue is {config.positive_queue} but {where}: lower it")
-    if kind == "supervised" and int(corpus.speakers.max()) == int(corpus.recordings.max()):
+    if kind == "supervised" and corpus.speakers.max() == corpus.recordings.max():
         raise ValueError(
             f"positives 'supervised' come from other recordings of a speaker, but each training "
             f"speaker of the corpus '{corpus.name}' has one: choose other positives"
@@ -146,9 +165,8 @@ def check(config: RunConfig, splits: Splits) -> None:
             f"noises is 'bank' but the corpus '{config.corpus}' was packed without MUSAN and room "
             "responses: pack it with them, or take noises='made', generated from training speech"
         )
-    framework = build_framework(config, splits)
     build_sampler(config, splits)
-    check_crops(config, framework, corpus.lengths.max())
+    check_crops(config, build_framework(config, splits), corpus.lengths.max())
 
 
 def check_crops(config: RunConfig, framework: Framework, samples: int) -> None:
@@ -159,6 +177,26 @@ def check_crops(config: RunConfig, framework: Framework, samples: int) -> None:
             f"crop is {config.crop} s, which makes frames of {longest} s, but the longest "
             f"utterance or noise has {found:.1f} s: choose a shorter crop"
         )
+
+
+def build_accelerator(config: RunConfig, folder: Path, processes: int) -> Accelerator:
+    """The processes that found each other, as many as were asked for."""
+    accelerator = Accelerator(
+        mixed_precision=config.precision,
+        log_with=environment().tracker,
+        project_dir=folder,
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(broadcast_buffers=False),
+            InitProcessGroupKwargs(timeout=PATIENCE),
+        ],
+    )
+    if accelerator.num_processes != processes:
+        raise RefusedError(
+            f"{accelerator.num_processes} process(es) found each other where {processes} were "
+            "asked for: start training with `accelerate launch` (and ACCELERATE_USE_CPU=true "
+            "without a GPU)"
+        )
+    return accelerator
 
 
 def open_splits(config: RunConfig, device: torch.device | str = "cpu") -> Splits:
@@ -209,18 +247,16 @@ def compile_training(encoder: nn.Module, backend: str) -> None:
 
 def build_sampler(config: RunConfig, splits: Splits) -> positives.PositiveSampler:
     """The positive sampler; only the supervised one is given labels."""
-    kind, options = config.positives, {}
-    if kind == "supervised":
+    options: dict[str, Any] = {}
+    if config.positives == "supervised":
         options = {"speakers": splits.train.speakers, "recordings": splits.train.recordings}
-    elif kind == "ssps-nn":
+    elif config.positives == "ssps-nn":
         options = {"window": config.window}
-    elif kind.startswith("ssps-clustering"):
-        half = config.kmeans_precision == "bf16"
-        options = {
-            "clusters": config.clusters, "window": config.window, "candidates": config.candidates,
-            "dtype": torch.bfloat16 if half else torch.float32,
-        }  # fmt: skip
-    return positives.build(kind, **options)
+    elif config.positives.startswith("ssps-clustering"):
+        dtype = torch.bfloat16 if config.kmeans_precision == "bf16" else torch.float32
+        names = ("clusters", "window", "candidates")
+        options = {"dtype": dtype, **{name: getattr(config, name) for name in names}}
+    return positives.build(config.positives, **options)
 
 
 def build_ssps(

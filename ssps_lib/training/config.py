@@ -5,15 +5,20 @@ import hashlib
 import json
 import math
 import re
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, field, replace
 from inspect import Signature, signature
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import pydantic
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from ssps_lib import frameworks
+
+if TYPE_CHECKING:  # mypy looks into no other package
+    from dataclasses import dataclass
+else:
+    from pydantic.dataclasses import dataclass
 
 VERSION = 1  # of the training semantics: raise it when the same config trains differently
 
@@ -26,11 +31,7 @@ NEEDED = {  # by the positives
     "ssps-clustering": ("clusters", "window"),
     "ssps-clustering-c": ("clusters", "window"),
 }
-INHERITED = {  # from `start_from`, and why
-    "framework": "a run continues with the weights it starts from",
-    "encoder": "a run continues with the weights it starts from",
-    "optimizer": "its state goes on, which another optimiser cannot read",
-}
+INHERITED = ("framework", "encoder", "optimizer")  # from `start_from`
 
 
 def _plain(options: dict) -> dict:
@@ -42,16 +43,14 @@ def _plain(options: dict) -> dict:
     return options
 
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]
 Options = Annotated[dict[str, Any], AfterValidator(_plain)]
 
 
-def _in_a_sentence(cls):
-    """Let the constructor of a pydantic dataclass raise a ValueError of one line, and show its
-    defaults without the annotations that pydantic reads."""
+def in_a_sentence(cls):
+    """Let a pydantic dataclass raise a ValueError of one line: field, value, what was expected."""
     checked = cls.__init__
+    shown = [p.replace(annotation=p.empty) for p in signature(cls).parameters.values()]
 
     @functools.wraps(checked)
     def init(self, *arguments, **options) -> None:
@@ -60,27 +59,23 @@ def _in_a_sentence(cls):
         except pydantic.ValidationError as error:
             raise ValueError(_sentence(error.errors()[0])) from None
 
-    cls.__init__ = init
-    shown = [p.replace(annotation=p.empty) for p in signature(cls).parameters.values()]
-    cls.__signature__ = Signature(shown)
+    cls.__init__, cls.__signature__ = init, Signature(shown)  # without what pydantic reads
     return cls
 
 
 def _sentence(found: Any) -> str:
-    """What pydantic found first: field, value, and what was expected."""
     said = found.get("ctx", {}).get("error", found["msg"])
     if not found["loc"]:
         return str(said)
-    name = found["loc"][0]
+    name, *place = found["loc"]
     if found["type"] == "unexpected_keyword_argument":
         return f"a run has no option '{name}': check the spelling"
     said = re.sub("^(Input|String) should (be|have) ", "", str(said))
-    where = f" (at {found['loc'][1]!r})" if len(found["loc"]) > 1 else ""
+    where = f" (at {place[0]!r})" if place else ""
     return f"{name}{where} is {found['input']!r}, expected {said}"
 
 
-@_in_a_sentence
-@pydantic.dataclasses.dataclass(config={"strict": True, "extra": "forbid"}, frozen=True)
+@in_a_sentence
 @dataclass(frozen=True)
 class RunConfig:
     """All hyper-parameters of one run (Section IV). Durations in seconds, sizes in utterances.
@@ -94,11 +89,13 @@ class RunConfig:
             framework.
     """
 
+    __pydantic_config__: ClassVar = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
+
     # data (IV-A, IV-B)
     corpus: Name = "simulated"  # or the path of a folder of recordings
     corpus_options: Options = field(default_factory=dict)
-    crop: Positive = 2.0  # duration of a frame
-    reference_crop: Positive = 4.0  # duration of the reference frame (III-C1)
+    crop: PositiveFloat = 2.0  # duration of a frame
+    reference_crop: PositiveFloat = 4.0  # duration of the reference frame (III-C1)
     augmentation: Literal["none", "reverb+noise", "dino"] = "reverb+noise"
     noises: Literal["made", "bank"] = "made"  # from training speech, or packed with the corpus
     # model (II, IV-C)
@@ -118,15 +115,15 @@ class RunConfig:
     epochs: PositiveInt = 100  # of this run, beyond those of `start_from`
     batch_size: Annotated[int, Field(ge=2)] = 256  # over all processes
     optimizer: Literal["adam", "sgd"] = "adam"  # sgd with momentum 0.9
-    learning_rate: Positive = 1e-3
-    decay: Positive = 0.95  # factor every `decay_every` epochs
+    learning_rate: PositiveFloat = 1e-3
+    decay: PositiveFloat = 0.95  # factor every `decay_every` epochs
     decay_every: PositiveInt = 5
     warmup_epochs: NonNegativeInt = 0  # with `schedule="cosine"`
     schedule: Literal["step", "cosine"] = "step"  # cosine: down to `final_learning_rate`
-    final_learning_rate: NotNegative = 1e-5
+    final_learning_rate: pydantic.NonNegativeFloat = 1e-5
     schedule_epochs: PositiveInt | None = None  # that cosines span; `last_epoch` if None
-    weight_decay: NotNegative = 0.0
-    clip_norm: Positive | None = None  # global norm of the gradient
+    weight_decay: pydantic.NonNegativeFloat = 0.0
+    clip_norm: PositiveFloat | None = None  # global norm of the gradient
     precision: Literal["no", "bf16"] = "no"  # "bf16" for autocast
     compiler: Literal["no", "inductor"] = "no"  # lets torch.compile fuse the encoder's passes
     seed: NonNegativeInt = 1717
@@ -137,29 +134,24 @@ class RunConfig:
     start_from: "RunConfig | None" = None
 
     def __post_init__(self) -> None:
-        for name, why in INHERITED.items() if self.start_from is not None else ():
-            own, before = getattr(self, name), getattr(self.start_from, name)
+        for part in INHERITED:
+            own, before = getattr(self, part), getattr(self.start_from or self, part)
             if own != before:
-                raise ValueError(f"{name} is '{own}' but start_from has '{before}': {why}")
-        if self.clusters is not None and self.window is not None and self.window >= self.clusters:
-            raise ValueError(
-                f"window M = {self.window} is not below the number of clusters K = "
-                f"{self.clusters}: a cluster has K - 1 neighbours"
-            )
+                raise ValueError(
+                    f"{part} is '{own}' but start_from has '{before}': a run goes on with the "
+                    "weights and the optimiser's state that it starts from"
+                )
         if self.schedule_epochs is not None and self.schedule_epochs < self.last_epoch:
             raise ValueError(
                 f"schedule_epochs is {self.schedule_epochs} but training goes on to epoch "
                 f"{self.last_epoch}: let the schedule span at least the training"
             )
-        self._check_positives()
-
-    def _check_positives(self) -> None:
         kind, name = self.positives, self.framework
-        for field_name in NEEDED.get(kind, ()):
-            if getattr(self, field_name) is None:
+        for size in NEEDED.get(kind, ()):
+            if getattr(self, size) is None:
                 raise ValueError(
-                    f"{field_name} is None but positives '{kind}' need it: give a number, or take "
-                    "the paper's from recipes.recipe"
+                    f"{size} is None but positives '{kind}' need it: give a number, or take the "
+                    "paper's from recipes.recipe"
                 )
         if name == "supervised" and kind != "ssl":
             raise ValueError(
@@ -235,16 +227,14 @@ def from_dict(values: dict) -> RunConfig:
     """The inverse of `dataclasses.asdict`.
 
     Raises:
-        ValueError: a key that `RunConfig` does not know, or what `RunConfig` refuses.
+        ValueError: no dictionary, or what `RunConfig` refuses.
     """
     if not isinstance(values, dict):
         raise ValueError(f"a run is {values!r}, expected a dictionary of the fields of RunConfig")
-    unknown = sorted(set(map(str, values)) - {f.name for f in fields(RunConfig)})
-    if unknown:
-        raise ValueError(f"a run has no option '{unknown[0]}': check the spelling")
     parent = values.get("start_from")
-    start_from = from_dict(parent) if isinstance(parent, dict) else parent
-    return RunConfig(**{**values, "start_from": start_from})
+    return RunConfig(
+        **values | {"start_from": from_dict(parent) if isinstance(parent, dict) else parent}
+    )
 
 
 def learning_rate(config: RunConfig, epoch: float) -> float:

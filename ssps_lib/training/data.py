@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from ssps_lib import draws
 from ssps_lib.augmentation import COLUMNS, Augmentation
@@ -46,21 +46,6 @@ class Batch:
     reference: Tensor | None
     labels: Tensor
     uniform: Tensor
-
-
-@dataclass
-class Frames(Dataset):
-    """The frames of one epoch by training index, int16, as workers cut them."""
-
-    data: "Data"
-    epoch: int
-
-    def __len__(self) -> int:
-        return len(self.data.corpus)
-
-    def __getitems__(self, index: np.ndarray) -> list[Tensor]:
-        """The views, then the reference if there is one: (B, T) each."""
-        return self.data.cut(self.epoch, index)
 
 
 class Data:
@@ -104,15 +89,19 @@ class Data:
         on_gpu = self.device.type == "cuda"
         cores = (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         loader = DataLoader(
-            Frames(self, epoch),
-            batch_sampler=[index[own_share(len(index))] for index in order],
-            collate_fn=_as_they_are,
+            self,
+            batch_size=None,
+            sampler=[(epoch, index[own_share(len(index))]) for index in order],
             num_workers=min(WORKERS, cores - 1) if on_gpu else 0,
             pin_memory=on_gpu,
             generator=torch.Generator(),  # leaves the global one alone
         )
         for index, frames in zip(order, loader, strict=True):
             yield self.finished(epoch, index, frames)
+
+    def __getitem__(self, where: tuple[int, np.ndarray]) -> list[Tensor]:
+        """What a worker of the loader cuts."""
+        return self.cut(*where)
 
     def batch(self, epoch: int, index: np.ndarray) -> Batch:
         """The mini-batch of training indices (B,), in an epoch."""
@@ -153,7 +142,3 @@ class Data:
         labels = self.labels[to_device(own, self.device)]
         everyone, mine = torch.from_numpy(index), torch.from_numpy(own)
         return Batch(epoch, everyone, mine, views, reference, labels, self.choices(epoch, index))
-
-
-def _as_they_are(frames: list[Tensor]) -> list[Tensor]:
-    return frames

@@ -6,30 +6,22 @@ with a clean environment and reads the result from the run's folder.
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from accelerate.utils import parse_flag_from_env
 
 from ssps_lib.files import RefusedError
 from ssps_lib.training import signals
 from ssps_lib.training.config import RunConfig
+from ssps_lib.training.environment import on_gpu
 
-INHERITED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK")
-PREFIXES = ("MASTER_", "TORCHELASTIC", "ACCELERATE_")
+MARKS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK",
+         "MASTER_", "TORCHELASTIC", "ACCELERATE_")  # fmt: skip
 GRACE = 45  # seconds to finish an iteration and write a checkpoint; the ranks themselves get 30
-FAILED = re.compile(r"Root Cause.*?rank +: (\d+).*?exitcode +: (-?\d+)", re.S)  # torch's summary
-
-
-def on_gpu() -> bool:
-    """Whether training uses GPUs: where there are any, unless ACCELERATE_USE_CPU is true."""
-    return torch.cuda.is_available() and not parse_flag_from_env("ACCELERATE_USE_CPU")
 
 
 def check_processes(config: RunConfig, processes: int) -> None:
@@ -41,8 +33,8 @@ def check_processes(config: RunConfig, processes: int) -> None:
         RefusedError: this process was itself started with others, each of which would wait for the
             run that another one trains.
     """
-    if not isinstance(processes, int) or processes < 1:
-        raise ValueError(f"num_processes is {processes!r}, at least 1 is needed")
+    if processes < 1:
+        raise ValueError(f"num_processes is {processes}, at least 1 is needed")
     size = config.batch_size
     if size % processes or size // processes < 2:
         raise ValueError(
@@ -86,11 +78,7 @@ def command(folder: Path, num_processes: int) -> list[str]:
 
 def environment(num_processes: int) -> dict[str, str]:
     """This process's environment without the marks of another launch."""
-    env = {
-        key: value
-        for key, value in os.environ.items()
-        if key not in INHERITED and not key.startswith(PREFIXES)
-    }
+    env = {key: value for key, value in os.environ.items() if not key.startswith(MARKS)}
     root = str(Path(__file__).parents[2])
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [root, env.get("PYTHONPATH")]))
     env[signals.STARTER_LIVES] = "1"
@@ -106,15 +94,14 @@ def launch(config: RunConfig, folder: Path, num_processes: int) -> None:
     When this process is interrupted, terminated or killed, they write a checkpoint and end too.
 
     Raises:
-        RuntimeError: the training failed (with its last lines).
+        RuntimeError: the training failed (with its last lines, which name the rank).
         SystemExit, KeyboardInterrupt: SIGTERM or SIGINT came.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "launch.json").write_text(json.dumps(asdict(config), indent=1))
     chosen = json.dumps(settings(num_processes, config.precision), indent=1)
     (folder / "accelerate.json").write_text(chosen)
-    with open(folder / "log.txt", "ab+") as log, signals.raised(f"the training of {config.name}"):
-        before = log.seek(0, os.SEEK_END)  # of earlier launches
+    with open(folder / "log.txt", "ab") as log, signals.raised(f"the training of {config.name}"):
         process = subprocess.Popen(
             command(folder, num_processes),
             env=environment(num_processes), stdout=log, stderr=subprocess.STDOUT,
@@ -125,36 +112,17 @@ def launch(config: RunConfig, folder: Path, num_processes: int) -> None:
         finally:
             _stop(process)
     if code != 0:
-        said = (folder / "log.txt").read_bytes()[before:].decode(errors="replace")
-        tail = "\n".join(said.splitlines()[-15:])
+        said = (folder / "log.txt").read_text(errors="replace").splitlines()
+        tail = "\n".join(said[-40:])
         raise RuntimeError(
-            f"training {config.name} in {num_processes} processes failed (exit status {code})"
-            f"{first_to_fail(said)}; the run resumes when it is started again. Its last lines:\n"
-            f"{tail}"
+            f"training {config.name} in {num_processes} processes failed (exit status {code}), the "
+            f"run resumes when it is started again. Its last lines:\n{tail}"
         )
-
-
-def first_to_fail(log: str) -> str:
-    """Which rank ended first and how, as part of a sentence; empty where the log does not say.
-
-    >>> first_to_fail("Root Cause:\\n  rank      : 1 (local_rank: 1)\\n  exitcode  : -9 (pid: 77)")
-    ': rank 1 was killed by SIGKILL (is the memory used up?), and the others were stopped'
-    """
-    found = FAILED.findall(log)
-    if not found:
-        return ""
-    rank, code = (int(text) for text in found[-1])
-    how = f"ended with status {code}"
-    if code < 0:
-        name = signal.Signals(-code).name
-        how = f"was killed by {name}" + (" (is the memory used up?)" if name == "SIGKILL" else "")
-    return f": rank {rank} {how}, and the others were stopped"
 
 
 def _stop(process: subprocess.Popen) -> None:
     """End the launcher, which ends its ranks, if it still runs; by force if it takes too long."""
-    with suppress(OSError):
-        process.stdin.close()  # the ranks take its end for the end of this process
+    process.stdin.close()  # the ranks take its end for the end of this process
     if process.poll() is not None:
         return
     process.terminate()

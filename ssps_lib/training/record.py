@@ -19,8 +19,7 @@ import torchaudio
 
 import ssps_lib
 from ssps_lib import analysis, files, scorer
-from ssps_lib.corpora import Splits
-from ssps_lib.training.config import RunConfig
+from ssps_lib.corpora import Corpus, Splits
 
 FORMAT = 1
 BINS = np.linspace(-1, 1, 101)  # of cosine histograms
@@ -71,20 +70,20 @@ def evaluate(encoder: torch.nn.Module, splits: Splits, device: torch.device) -> 
     }
     fpr, fnr, _ = scorer.det_curve(cosines, trials.labels)
     thin = np.unique(np.linspace(0, len(fpr) - 1, 200).astype(int))
+    train = splits.train.part(0, min(len(splits.train), EMBEDDED), splits.train.name)
     arrays = {
         "det_fpr": np.asarray(fpr)[thin].astype(np.float32),
         "det_fnr": np.asarray(fnr)[thin].astype(np.float32),
         "target_scores": histogram(cosines[trials.labels == 1]),
         "nontarget_scores": histogram(cosines[trials.labels == 0]),
+        **similarities("test", embeddings, corpus),
+        **similarities("train", scorer.embed(encoder, train, device), train),
+        **embedded(embeddings, corpus),
     }
-    arrays |= similarity_arrays("test", embeddings, corpus)
-    arrays |= tsne_arrays(embeddings, corpus)
-    train = splits.train.part(0, min(len(splits.train), EMBEDDED), splits.train.name)
-    arrays |= similarity_arrays("train", scorer.embed(encoder, train, device), train)
     return scores, arrays
 
 
-def similarity_arrays(split: str, embeddings: torch.Tensor, corpus) -> dict[str, np.ndarray]:
+def similarities(split: str, embeddings: torch.Tensor, corpus: Corpus) -> dict[str, np.ndarray]:
     """Histograms of cosines of a speaker's recordings and of different speakers (Figure 5), as far
     as there are such pairs."""
     speakers, recordings = corpus.speakers, corpus.recordings
@@ -98,31 +97,15 @@ def similarity_arrays(split: str, embeddings: torch.Tensor, corpus) -> dict[str,
     return found
 
 
-def tsne_arrays(embeddings: torch.Tensor, corpus, speakers: int = 10) -> dict[str, np.ndarray]:
+def embedded(embeddings: torch.Tensor, corpus: Corpus) -> dict[str, np.ndarray]:
     """A 2-D map of the utterances of ten test speakers (Figure 6)."""
-    keep = np.flatnonzero(corpus.speakers < speakers)
+    keep = np.flatnonzero(corpus.speakers < 10)
     keep = keep[:: -(-len(keep) // MAPPED)]
     points = analysis.tsne(np.asarray(embeddings.cpu())[keep], seed=0)
     return {
         "tsne": points.astype(np.float16),
         "tsne_speaker": corpus.speakers[keep].astype(np.int16),
         "tsne_recording": corpus.recordings[keep].astype(np.int16),
-    }
-
-
-def build(
-    config: RunConfig, name: str, metrics: list, scores: dict, seconds: float, where: str
-) -> dict:
-    """The JSON part of a record."""
-    return {
-        "format": FORMAT,
-        "name": name,
-        "config": config.to_dict(),
-        "scores": scores,
-        "metrics": metrics,
-        "seconds": round(seconds, 1),
-        "machine": where,
-        "versions": versions(),
     }
 
 
@@ -157,21 +140,15 @@ def read(target: Path) -> tuple[dict, dict[str, np.ndarray]]:
     """
     try:
         record = json.loads(target.with_name(target.name + ".json").read_text())
-        found = record.get("format")
         with np.load(target.with_name(target.name + ".npz"), allow_pickle=False) as file:
             arrays = dict(file)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"the record {target} lacks '{Path(error.filename).name}', expected a .json and a .npz "
-            "file: delete the other and train the run again"
-        ) from error
-    except (ValueError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
             f"the record {target} is damaged ({error}): delete it and train the run again"
         ) from error
-    if found != FORMAT:
+    if record["format"] != FORMAT:
         raise ValueError(
-            f"the record {target} has format {found}, this library reads {FORMAT}: "
+            f"the record {target} has format {record['format']}, this library reads {FORMAT}: "
             "delete it and train the run again"
         )
     return record, arrays

@@ -2,23 +2,21 @@
 
 import hashlib
 import json
-import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from accelerate.state import AcceleratorState
 
 from ssps_lib import files, scorer
 from ssps_lib.encoders import load_encoder, save_encoder
-from ssps_lib.training import launch, loop, record, state, tracking
+from ssps_lib.training import launch, loop, record, state
 from ssps_lib.training.build import Parts, check, open_splits
 from ssps_lib.training.config import RunConfig, with_seed
+from ssps_lib.training.environment import environment, on_gpu, repeatable
 
 
 @dataclass
@@ -75,21 +73,14 @@ class Run:
 
 def content(config: RunConfig) -> str:
     """What a corpus in files holds, and the noise bank that a run takes from it, as hexadecimal
-    digits; empty for the simulated corpus, which the configuration describes.
-
-    Raises:
-        ValueError: the corpus is not here, or has faults.
-    """
+    digits; empty for the simulated corpus, which the configuration describes."""
     if config.corpus == "simulated":
         return ""
     splits = open_splits(config)
-    digest = hashlib.sha256()
-    for corpus in (splits.train, splits.dev, splits.test):
-        digest.update(corpus.fingerprint.encode())
+    prints = [corpus.fingerprint for corpus in (splits.train, splits.dev, splits.test)]
+    digest = hashlib.sha256("".join(prints).encode())
     if config.noises == "bank" and splits.bank is not None:
-        with open(splits.bank, "rb") as file:
-            while block := file.read(2**24):
-                digest.update(block)
+        digest.update(np.memmap(splits.bank, mode="r"))
     return digest.hexdigest()
 
 
@@ -100,9 +91,8 @@ def run_name(config: RunConfig) -> str:
     bank, here and in the runs that it starts from.
 
     Raises:
-        ValueError: what is no configuration; a corpus that is not here.
+        ValueError: a corpus that is not here.
     """
-    _check_type(config)
     contents = [content(one) for one in config.chain]
     if not any(contents):
         return config.name
@@ -112,11 +102,6 @@ def run_name(config: RunConfig) -> str:
 def run_folder(config: RunConfig) -> Path:
     """Where a run lives on this machine."""
     return files.home() / "runs" / run_name(config)
-
-
-def _check_type(config: object) -> None:
-    if not isinstance(config, RunConfig):
-        raise ValueError(f"config is {config!r:.60}, expected a RunConfig: see training.from_dict")
 
 
 def is_complete(config: RunConfig) -> bool:
@@ -129,7 +114,6 @@ def load(config: RunConfig, records: Path | None = None) -> Run | None:
 
     Where the corpus is not here, any run of an equal configuration will do.
     """
-    _check_type(config)
     try:
         pattern = run_name(config)
     except ValueError:
@@ -174,65 +158,27 @@ def run(config: RunConfig, num_processes: int = 1, records: Path | None = None) 
 
 
 def check_chain(config: RunConfig) -> None:
-    """Refuse what cannot be trained, in this run or one that it starts from, before any is.
-
-    Raises:
-        ValueError: what does not fit the corpus; a setting of the environment.
-        ModuleNotFoundError: the package of `$SSPS_TRACKER` is not installed.
-    """
-    tracking.asked_for()
-    loop.checkpoint_minutes()
-    deterministic()
+    """Refuse what cannot be trained, in this run or one that it starts from, before any is: see
+    `environment` and `check`."""
+    environment()
     for one in config.chain:
-        check(one, open_splits(one, "cuda" if launch.on_gpu() else "cpu"))
+        check(one, open_splits(one, "cuda" if on_gpu() else "cpu"))
 
 
-@contextmanager
-def alone(config: RunConfig, wait: bool = True) -> Iterator[None]:
+def alone(config: RunConfig, wait: bool = True) -> AbstractContextManager[None]:
     """Be the only process that trains a run inside the block; see `files.alone`."""
     name = run_name(config)
-    with files.alone(files.home() / "locks" / f"{name}.lock", f"run {name}", wait):
-        yield
+    return files.alone(files.home() / "locks" / f"{name}.lock", f"run {name}", wait)
 
 
 def replicate(
     config: RunConfig, seeds: int, num_processes: int = 1, records: Path | None = None
 ) -> list[Run]:
     """The run with `seeds` consecutive seeds, from `config.seed` on."""
-    _check_type(config)
-    if not (isinstance(seeds, int) and seeds >= 1):
-        raise ValueError(f"seeds is {seeds!r}, at least 1 is needed")
+    if seeds < 1:
+        raise ValueError(f"seeds is {seeds}, at least 1 is needed")
     chosen = range(config.seed, config.seed + seeds)
     return [run(with_seed(config, seed), num_processes, records) for seed in chosen]
-
-
-def deterministic() -> bool:
-    """Whether `$SSPS_DETERMINISTIC` asks for deterministic operations."""
-    text = os.environ.get("SSPS_DETERMINISTIC", "0")
-    if text not in ("0", "1"):
-        raise ValueError(
-            f"SSPS_DETERMINISTIC is '{text}', expected 0 or 1: it switches deterministic "
-            "operations on"
-        )
-    return text == "1"
-
-
-@contextmanager
-def repeatable() -> Iterator[None]:
-    """Use deterministic operations inside the block where they are asked for.
-
-    On the CPU every run is repeatable to the bit anyway. On a GPU some sums are taken in another
-    order each time; with this they are not, which is slower. PyTorch warns of an operation that has
-    no deterministic form.
-    """
-    before = torch.are_deterministic_algorithms_enabled()
-    if deterministic():
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
 
 
 def train(config: RunConfig, processes: int = 1) -> None:
@@ -262,17 +208,19 @@ def train(config: RunConfig, processes: int = 1) -> None:
 def finish(parts: Parts, seconds: float) -> None:
     """Average the weights of the last epochs, score the test speakers, write the record."""
     config, folder, rows = parts.config, parts.folder, parts.position.metrics
-    epochs = sorted((folder / "epochs").glob("*.safetensors"))
-    encoder = load_encoder(epochs[-1]).to(parts.device)
-    encoder.load_state_dict(
-        scorer.average_weights([load_encoder(file).state_dict() for file in epochs])
-    )
-    scores, arrays = record.evaluate(encoder.eval(), parts.splits, parts.device)
+    last = [load_encoder(file) for file in sorted((folder / "epochs").glob("*.safetensors"))]
+    encoder = last[-1]
+    encoder.load_state_dict(scorer.average_weights([one.state_dict() for one in last]))
+    scores, arrays = record.evaluate(encoder.to(parts.device), parts.splits, parts.device)
     save_encoder(encoder, folder / "encoder.safetensors")
-    where = record.machine(parts.device, parts.accelerator.num_processes)
-    trained = sum(row["seconds"] for row in rows)
     (folder / "config.json").write_text(json.dumps(config.to_dict(), indent=1))
-    values = record.build(config, folder.name, rows, scores, max(seconds, trained), where)
+    seconds = max(seconds, sum(row["seconds"] for row in rows))  # and before an interruption
+    where = record.machine(parts.device, parts.accelerator.num_processes)
+    values = {
+        "format": record.FORMAT, "name": folder.name, "config": config.to_dict(), "scores": scores,
+        "metrics": rows, "seconds": round(seconds, 1), "machine": where,
+        "versions": record.versions(),
+    }  # fmt: skip
     record.write(folder / "record", values, arrays)
     shutil.rmtree(folder / "epochs")
-    state.forget_previous(folder / "checkpoint")
+    shutil.rmtree(folder / "checkpoint.old", ignore_errors=True)

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-STDIN = 0
 STARTER_LIVES = "SSPS_STARTER_LIVES"  # set where standard input ends with the starting process
 
 
@@ -22,18 +21,17 @@ class Notice:
 
     number: int | None = None
 
-    def error(self, position: str, kept: str) -> BaseException:
-        """What ends the training: KeyboardInterrupt after SIGINT, SystemExit (status 1) else.
 
-        Args:
-            position: where the run stands, and what is kept of it, as the sentence says it.
-        """
-        name = signal.Signals(self.number or signal.SIGTERM).name
-        sentence = (
-            f"{name} stopped the training {position}; {kept}, start the same run again and it "
-            "continues from there"
-        )
-        return KeyboardInterrupt(sentence) if name == "SIGINT" else SystemExit(sentence)
+def stopped(number: int | None, what: str) -> BaseException:
+    """What ends the training: KeyboardInterrupt after SIGINT, SystemExit (status 1) else.
+
+    Args:
+        number: of the signal, None where another process got it.
+        what: was stopped, and what is kept of it, as the sentence says it.
+    """
+    name = signal.Signals(number or signal.SIGTERM).name
+    sentence = f"{name} stopped {what}, start the same run again and it continues from there"
+    return KeyboardInterrupt(sentence) if number == signal.SIGINT else SystemExit(sentence)
 
 
 @contextmanager
@@ -69,16 +67,10 @@ def noticed() -> Iterator[Notice]:
 
 @contextmanager
 def raised(what: str) -> Iterator[None]:
-    """Signals that come inside the block end it: KeyboardInterrupt or SystemExit.
-
-    Args:
-        what: is stopped, as the sentence says it.
-    """
+    """Signals that come inside the block end it at once, see `stopped`."""
 
     def end(number: int, frame: object) -> None:
-        sentence = f"{signal.Signals(number).name} stopped {what}; start the same run again and it "
-        sentence += "continues from its last checkpoint"
-        raise KeyboardInterrupt(sentence) if number == signal.SIGINT else SystemExit(sentence)
+        raise stopped(number, what)
 
     with _handled(end):
         yield
@@ -90,12 +82,11 @@ def follow_starter() -> None:
     The starter holds the other end of our standard input and never writes to it, so that its end,
     even by SIGKILL, is the end of our input.
     """
-    if os.environ.get(STARTER_LIVES) != "1":
-        return
 
     def wait() -> None:
-        while os.read(STDIN, 4096):  # not sys.stdin, whose lock this thread would hold at the end
+        while os.read(0, 4096):  # not sys.stdin, whose lock this thread would hold at the end
             pass
         os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=wait, daemon=True).start()
+    if os.environ.get(STARTER_LIVES) == "1":
+        threading.Thread(target=wait, daemon=True).start()

@@ -15,11 +15,10 @@ from torch import Tensor
 
 from ssps_lib.analysis import PositiveObserver
 from ssps_lib.devices import to_device
-from ssps_lib.distributed import all_reduce_mean, gather, own_share, world_size
+from ssps_lib.distributed import all_reduce_mean, gather, own_share, rank
 from ssps_lib.frameworks import Framework
 from ssps_lib.positives import PositiveSampler, Queue
 from ssps_lib.training.data import Batch
-from ssps_lib.training.position import own_row
 
 Tensors = dict[str, Tensor]
 
@@ -162,11 +161,10 @@ class SSPS(SSL):
         return files
 
     def restore(self, files: dict[str, Tensors]) -> None:
-        """Take back what `state` gave."""
+        """Take back what `state` gave; the main process goes on with the sums of all."""
         self.reference_queue.load_state_dict(files["reference_queue"])
         self.positive_queue.load_state_dict(files["positive_queue"])
-        if "sampler" in files or "observer" in files:  # within an epoch
+        if "observer" in files:  # within an epoch
             self.sampler.load_state_dict(files.get("sampler", {}), self.reference_queue)
-        if "observer" in files:  # an equal part for each, where other processes counted
-            rows = files["observer"]["sums"]
-            self.observer.sums = own_row(rows) * (len(rows) / world_size())
+            sums = files["observer"]["sums"].sum(dim=0)
+            self.observer.sums = sums if rank() == 0 else torch.zeros_like(sums)

@@ -15,27 +15,25 @@ import time
 import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from ssps_lib.distributed import gather, rank, world_size
 from ssps_lib.training.build import Parts, build
 from ssps_lib.training.config import RunConfig
 
 FORMAT = 2
-READABLE = (1, FORMAT)  # 1 had no checksums
+PLACE = ("epoch", "step", "seconds", "metrics")  # of a position, in `state.json`
 
 Tensors = dict[str, Tensor]
 
 
 def begin(config: RunConfig, folder: Path, parent: Path | None = None, processes: int = 1) -> Parts:
-    """The parts of a run as the checkpoint in its folder has them, else as its parent's has them.
-
-    Raises:
-        ValueError: what `build` and `restore` refuse.
-    """
+    """The parts of a run as the checkpoint in its folder has them, else as its parent's has them:
+    `build`, then `restore`."""
     run = build(config, folder, processes)
     restore(run, parent)
     return run
@@ -45,15 +43,12 @@ def save(run: Parts) -> None:
     """A checkpoint of where the run stands; every process takes part."""
     position = run.position
     files = run.ssps.state(within_epoch=position.step > 0)
-    files["progress"] = position.rows() | _norm_rows(run)
+    own = {f"totals.{name}": value for name, value in position.totals.items()} | _own_norms(run)
+    files["progress"] = {name: gather(value[None]) for name, value in own.items()}  # (W, ...)
     if run.accelerator.is_main_process:
         files["framework"] = run.framework.state_dict()
         files["optimizer"] = _optimizer_tensors(run.optimizer)
-        state = {
-            "epoch": position.epoch, "step": position.step, "seconds": position.seconds,
-            "metrics": position.metrics, "corpus": run.splits.train.fingerprint,
-        }  # fmt: skip
-        write(run.folder / "checkpoint", files, state)
+        write(run.folder / "checkpoint", files, {name: getattr(position, name) for name in PLACE})
     run.accelerator.wait_for_everyone()
     run.saved = time.perf_counter()
 
@@ -62,31 +57,27 @@ def restore(run: Parts, parent: Path | None = None) -> None:
     """Go on where the run's own checkpoint stands, or from the weights of its `parent`'s.
 
     Raises:
-        ValueError: the checkpoint is damaged, or belongs to another model or other utterances.
+        ValueError: the checkpoint is damaged, or belongs to another model.
     """
     own = find(run.folder / "checkpoint")
     folder = own or parent
     if folder is None:
         return
     state, files = read(folder)
-    corpus = run.splits.train
-    if own and state.get("corpus", corpus.fingerprint) != corpus.fingerprint:
-        raise ValueError(
-            f"the checkpoint of run {run.config.name} belongs to other utterances than the corpus "
-            f"'{corpus.name}' holds now: bring its files back, or delete the run's folder, "
-            "training then starts from the beginning"
-        )
+    rows = files.get("progress", {}) if own else {}
+    progress = {name: _own_row(value) for name, value in rows.items()}
     try:
-        run.framework.load_state_dict(files["framework"])
-        _load_optimizer(run.optimizer, files.get("optimizer", {}))
-        if own:
-            progress = files.get("progress", {})
-            run.position.restore(state, progress, run.device)
-            run.ssps.restore(files)
-            _restore_norms(run.framework, progress)
-    except (RuntimeError, KeyError, ValueError) as error:
+        run.framework.load_state_dict(files["framework"] | _below("norms.", progress))
+    except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{folder} belongs to another model: {reason}") from error
+    _load_optimizer(run.optimizer, files.get("optimizer", {}))
+    if own:
+        for name in PLACE:
+            setattr(run.position, name, state[name])
+        totals = _below("totals.", progress)
+        run.position.totals = {name: value.to(run.device) for name, value in totals.items()}
+        run.ssps.restore(files)
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
@@ -108,25 +99,21 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors) -> None:
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def _statistics(module: nn.Module) -> Tensors:
-    ends = ("running_mean", "running_var")
-    return {name: value for name, value in module.named_buffers() if name.endswith(ends)}
-
-
-def _norm_rows(run: Parts) -> Tensors:
-    """Running statistics of all W processes, (W, C) each, where each has its own."""
+def _own_norms(run: Parts) -> Tensors:
+    """Running statistics (C,), where each process has its own."""
     if world_size() == 1 or run.framework.synchronised_norms:
         return {}
-    found = _statistics(run.framework)
-    return {f"norms.{name}": gather(value[None]) for name, value in found.items()}
+    ends = ("running_mean", "running_var")
+    return {f"norms.{k}": v for k, v in run.framework.named_buffers() if k.endswith(ends)}
 
 
-@torch.no_grad()
-def _restore_norms(module: nn.Module, rows: Tensors) -> None:
-    for name, value in _statistics(module).items():
-        found = rows.get(f"norms.{name}")
-        if found is not None and len(found) == world_size():
-            value.copy_(found[rank()])
+def _own_row(rows: Tensor) -> Tensor:
+    """This process's row of (W, ...), or their mean where W was another number of processes."""
+    return rows[rank()].clone() if len(rows) == world_size() else rows.mean(dim=0)
+
+
+def _below(prefix: str, tensors: Tensors) -> Tensors:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def write(folder: Path, files: dict[str, Tensors], state: dict) -> None:
@@ -143,8 +130,8 @@ def write(folder: Path, files: dict[str, Tensors], state: dict) -> None:
             if tensors:
                 _write(tensors, new / f"{name}.safetensors")
         checksums = {file.name: _checksum(file) for file in sorted(new.iterdir())}
-        sealed = _sealed({"format": FORMAT, **state, "checksums": checksums})
-        (new / "state.json").write_text(sealed)
+        state = {"format": FORMAT, **state, "checksums": checksums}
+        (new / "state.json").write_text(json.dumps({**state, "checksum": _seal(state)}))
         for file in (*new.iterdir(), new):
             _sync(file)
     except (OSError, SafetensorError) as error:
@@ -175,17 +162,12 @@ def _sync(path: Path) -> None:
 
 
 def _checksum(file: Path) -> str:
-    digest = hashlib.sha256()
-    with open(file, "rb") as handle:
-        while block := handle.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
+    return hashlib.sha256(np.memmap(file, mode="r")).hexdigest()
 
 
-def _sealed(state: dict) -> str:
-    """JSON of a state with the checksum of its own text."""
-    own = hashlib.sha256(json.dumps(state, allow_nan=False).encode()).hexdigest()
-    return json.dumps({**state, "checksum": own})
+def _seal(state: dict) -> str:
+    """The checksum of a state's own text."""
+    return hashlib.sha256(json.dumps(state, allow_nan=False).encode()).hexdigest()
 
 
 def _old(folder: Path) -> Path:
@@ -201,17 +183,15 @@ def find(folder: Path) -> Path | None:
         ValueError: none of the checkpoints is whole.
     """
     faults: list[str] = []
-    for candidate in (folder, _old(folder)):
-        if not candidate.exists():
+    for candidate in filter(Path.exists, (folder, _old(folder))):
+        try:
+            _check(candidate)
+        except (OSError, ValueError) as error:
+            faults.append(f"the checkpoint {candidate} is damaged ({error})")
             continue
-        wrong = fault(candidate)
-        if wrong is None:
-            if faults:
-                warnings.warn(
-                    f"{faults[0]}: the run continues from the checkpoint before it", stacklevel=2
-                )
-            return candidate
-        faults.append(f"{candidate} is damaged ({wrong})")
+        for damaged in faults:
+            warnings.warn(f"{damaged}: the run continues from the one before it", stacklevel=2)
+        return candidate
     if not faults:
         return None
     raise ValueError(
@@ -219,47 +199,31 @@ def find(folder: Path) -> Path | None:
     )
 
 
-def fault(folder: Path) -> str | None:
-    """What is wrong with the files of a checkpoint, in a few words; None where all are whole."""
+def _check(folder: Path) -> None:
+    """Raise what is wrong with the files of a checkpoint; `read` refuses another format."""
     try:
         state = json.loads((folder / "state.json").read_text())
-    except (OSError, ValueError) as error:
-        return f"state.json cannot be read: {error}"
-    if not isinstance(state, dict) or "format" not in state:
-        return "state.json is not that of a checkpoint"
-    if state["format"] != FORMAT:
-        return None  # an older one has no checksums; any other is refused by `read`
-    checksum = state.pop("checksum", None)
-    if checksum != hashlib.sha256(json.dumps(state).encode()).hexdigest():
-        return "state.json does not have the checksum with which it was written"
+        if state["format"] != FORMAT:
+            return
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"state.json cannot be read: {error}") from error
+    if state.pop("checksum", None) != _seal(state):
+        raise ValueError("state.json does not have the checksum with which it was written")
     for name, expected in state["checksums"].items():
-        if not (folder / name).is_file():
-            return f"{name} is missing"
         if _checksum(folder / name) != expected:
-            return f"{name} does not have the checksum with which it was written"
-    return None
+            raise ValueError(f"{name} does not have the checksum with which it was written")
 
 
 def read(folder: Path) -> tuple[dict, dict[str, Tensors]]:
-    """The JSON state of a checkpoint and its tensors by file; `find` has looked at the checksums.
+    """The JSON state of a checkpoint that `find` found, and its tensors by file.
 
     Raises:
-        ValueError: the checkpoint is damaged or has another format.
+        ValueError: it has another format.
     """
     state = json.loads((folder / "state.json").read_text())
-    if state.get("format") not in READABLE:
+    if state["format"] != FORMAT:
         raise ValueError(
-            f"{folder} has checkpoint format {state.get('format')}, this library reads {FORMAT}: "
-            "was it written by a newer version?"
+            f"{folder} has checkpoint format {state['format']}, this library reads {FORMAT}: "
+            "was it written by another version?"
         )
-    try:
-        return state, {f.stem: load_file(str(f)) for f in sorted(folder.glob("*.safetensors"))}
-    except (SafetensorError, FileNotFoundError) as error:
-        raise ValueError(
-            f"{folder} is damaged ({error}): delete it, training then starts from the beginning"
-        ) from error
-
-
-def forget_previous(folder: Path) -> None:
-    """Delete the checkpoint before the newest, of a run that is complete."""
-    shutil.rmtree(_old(folder), ignore_errors=True)
+    return state, {f.stem: load_file(str(f)) for f in sorted(folder.glob("*.safetensors"))}

@@ -170,6 +170,8 @@ def test_the_generator_decides():
 
 
 def test_bad_input_is_named():
+    with pytest.raises(ValueError, match=r"M=5 is not below .* K=5"):
+        Clustering(5, 5)
     with pytest.raises(RuntimeError, match="refresh"):
         Clustering(3).sample(torch.tensor([0]))
     with pytest.raises(ValueError, match=r"K=30.*holds 20"):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from accelerate.state import AcceleratorState
 
+from ssps_lib import training
 from ssps_lib.training import RunConfig, loop, state
 from ssps_lib.training.build import Parts
 
@@ -41,6 +42,14 @@ def trained(config: RunConfig, folder: Path) -> Parts:
     parts = parts_of(config, folder)
     loop.train(parts)
     return parts
+
+
+def outcome(config: RunConfig) -> tuple[bytes, list]:
+    """Final weights of a run, and its metrics but for the clock."""
+    done = training.load(config)
+    clock = {"seconds", "utterances_per_second"}
+    rows = [{k: v for k, v in row.items() if k not in clock} for row in done.record["metrics"]]
+    return (done.folder / "encoder.safetensors").read_bytes(), rows
 
 
 def new_home(folder: Path, shared: Path) -> Path:

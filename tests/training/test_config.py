@@ -106,10 +106,3 @@ def test_epochs_add_up_over_what_came_before():
     first = RunConfig(epochs=5)
     third = RunConfig(epochs=1, start_from=RunConfig(epochs=2, start_from=first))
     assert (third.first_epoch, third.last_epoch) == (7, 8)
-
-
-def test_unknown_options_are_named():
-    with pytest.raises(ValueError, match="no option 'epoch': check the spelling"):
-        from_dict({"epoch": 3})
-    with pytest.raises(ValueError, match="no option 'lr'"):
-        from_dict({"start_from": {"lr": 3}})

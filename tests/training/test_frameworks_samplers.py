@@ -138,35 +138,6 @@ def test_the_same_weights_give_the_same_curve_to_the_bit(tmp_path):
         assert torch.equal(second.framework.state_dict()[key], value), key
 
 
-# -- what does not fit ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("framework", ["swav", "vicreg", "dino"])
-def test_centroids_behind_a_projector_are_refused_before_any_training(framework):
-    with pytest.raises(ValueError, match=f"'ssps-clustering-c' were asked of '{framework}'"):
-        config_of(framework, "ssps-clustering-c")
-
-
-@pytest.mark.parametrize("positives", ["supervised", "ssps-nn", "ssps-clustering"])
-def test_positives_are_refused_by_the_supervised_framework(positives):
-    with pytest.raises(ValueError, match=f"'{positives}' were asked of the supervised framework"):
-        config_of("supervised", positives)
-
-
-@pytest.mark.parametrize(
-    ("positives", "missing"),
-    [("ssps-nn", "window"), ("ssps-clustering", "clusters"), ("ssps-clustering-c", "window")],
-)
-def test_a_sampler_without_its_numbers_is_refused(positives, missing):
-    with pytest.raises(ValueError, match=f"{missing} is None but positives '{positives}' need it"):
-        config_of("simclr", positives, **{missing: None})
-
-
-def test_a_queue_of_negatives_smaller_than_the_batch_is_refused():
-    with pytest.raises(ValueError, match="batch of 8 embeddings was given to a queue of 4"):
-        trained(config_of("moco", framework_options={"queue_size": 4}))
-
-
 def test_a_checkpoint_of_another_architecture_is_refused(tmp_path):
     config = config_of("simclr")
     small_runs.trained(config, tmp_path)

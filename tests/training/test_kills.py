@@ -7,9 +7,8 @@ import pytest
 import small_runs
 import torch
 from killing import until_killed
-from small_runs import bootstrapped, new_home, parts_of, tiny
+from small_runs import bootstrapped, new_home, outcome, parts_of, tiny
 from test_frameworks_samplers import config_of
-from test_resume import Interrupted, interrupt, outcome
 
 from ssps_lib import training
 from ssps_lib.training import loop, run_folder
@@ -22,6 +21,23 @@ RUN = bootstrapped(
 EACH_STEP = {"SSPS_CHECKPOINT_MINUTES": "0"}
 RANDOM_KILLS = 5
 LOOP, STATE = "ssps_lib.training.loop", "ssps_lib.training.state"
+
+
+class Interrupted(BaseException):
+    """What no handler catches, as a kill."""
+
+
+def interrupt(monkeypatch, owner, name: str, calls: int) -> None:
+    """Let the method run `calls` times and then never return."""
+    original, left = getattr(owner, name), [calls]
+
+    def counted(*arguments, **options):
+        if left[0] == 0:
+            raise Interrupted
+        left[0] -= 1
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(owner, name, counted)
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +58,11 @@ def uninterrupted(tmp_path_factory, shared_home):
         pytest.param(f"{STATE}:_sync", 9, EACH_STEP, id="while a checkpoint is flushed"),
         pytest.param("pathlib:Path.rename", 3, EACH_STEP, id="between its renames"),
         pytest.param(f"{LOOP}:schedule", 2, EACH_STEP, id="after a checkpoint"),
-        pytest.param(f"{LOOP}:fill", 1, {}, id="at the switch to SSPS"),
+        pytest.param(f"{LOOP}:fill", 2, {}, id="at the switch to SSPS"),
+        pytest.param("ssps_lib.training.ssps:SSPS.insert", 2, {}, id="while the queues are filled"),
         pytest.param("ssps_lib.positives.kmeans:_closest", 16, {}, id="inside k-means"),
+        pytest.param(f"{LOOP}:observe", 2, {}, id="while an SSPS epoch is observed"),
+        pytest.param("ssps_lib.training.record:write", 2, {}, id="before the record is written"),
     ],
 )
 def test_killed_at_a_chosen_moment(uninterrupted, home, tmp_path, place, calls, environment):

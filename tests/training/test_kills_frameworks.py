@@ -10,10 +10,9 @@ import pytest
 import torch
 from killing import ranks, until_killed
 from safetensors.torch import load_file
-from small_runs import new_home
+from small_runs import new_home, outcome
 from steps import assert_same_steps, still
 from test_frameworks_samplers import SELF_SUPERVISED, config_of
-from test_resume import outcome
 
 from ssps_lib import training
 from ssps_lib.training import run_folder

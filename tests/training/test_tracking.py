@@ -94,7 +94,7 @@ def test_nothing_is_tracked_and_no_result_depends_on_it(monkeypatch, asked, tmp_
 
 def test_an_unknown_tracker_is_refused_before_anything_is_written(monkeypatch):
     monkeypatch.setenv("SSPS_TRACKER", "tensorbord")
-    with pytest.raises(ValueError, match="SSPS_TRACKER is 'tensorbord', expected tensorboard"):
+    with pytest.raises(ValueError, match="SSPS_TRACKER is 'tensorbord', expected 'tensorboard'"):
         training.run(RUN)
     assert not run_folder(RUN).exists()
 

@@ -129,12 +129,6 @@ def test_histograms_count_all_cosines(values):
     assert record.BINS.shape == (101,)
 
 
-def test_a_record_of_another_format_is_refused(tmp_path):
-    record.write(tmp_path / "old", {"format": 0}, {"x": np.zeros(2)})
-    with pytest.raises(ValueError, match="format 0, this library reads 1"):
-        record.read(tmp_path / "old")
-
-
 def test_numbers_are_stored_with_six_digits():
     assert record.rounded({"a": [1 / 3, 2, "x"], "b": 123456789.0}) == {
         "a": [0.333333, 2, "x"],
