@@ -8,7 +8,7 @@ this module sets the style of all figures that follow, and makes a notebook stor
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -237,51 +237,6 @@ def speaker_map(
                        edgecolor=CARD, linewidth=0.6, rasterized=len(points) > 2000)  # fmt: skip
     ax.set(title=title, xticks=[], yticks=[], aspect="equal", adjustable="datalim")
     sns.despine(ax=ax, left=True, bottom=True)
-    return ax
-
-
-def bars(groups: Mapping[str, Mapping[str, float]], ylabel: str, fmt: str = "{:.1f}") -> Axes:
-    """Grouped bars: group -> name -> value, such as EERs of frameworks by positive sampling."""
-    _, ax = plt.subplots(figsize=(max(5.0, 1.7 * len(groups)), 4.0))
-    names = list(dict.fromkeys(name for values in groups.values() for name in values))
-    width = 0.84 / len(names)
-    for i, name in enumerate(names):
-        found = {g: values[name] for g, values in enumerate(groups.values()) if name in values}
-        x = np.array(list(found)) + (i - (len(names) - 1) / 2) * width
-        look = style(name, i)
-        drawn = ax.bar(x, list(found.values()), width * 0.92, color=look["color"],
-                       label=look["label"])  # fmt: skip
-        ax.bar_label(drawn, fmt=fmt, padding=2, fontsize=8)
-    ax.set_xticks(range(len(groups)), list(groups))
-    ax.set(ylabel=ylabel)
-    ax.grid(axis="x", visible=False)
-    ax.margins(y=0.12)
-    ax.legend(ncols=min(4, len(names)), loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    return ax
-
-
-def grid(
-    values: Mapping[tuple[Any, Any], float],
-    label: str,
-    lower_is_better: bool = True,
-    *,
-    ax: Axes,
-) -> Axes:
-    """Values over (K, M) as a heat map (Table II, Figure 4); the best is framed."""
-    rows = list(dict.fromkeys(row for row, _ in values))
-    columns = sorted({column for _, column in values})
-    table = np.array([[values.get((row, column), np.nan) for column in columns] for row in rows])
-    names = [f"{row:,}" if isinstance(row, int) else str(row) for row in rows]
-    sns.heatmap(table, annot=True, fmt=".2f", linewidths=1.5, linecolor=CARD, ax=ax,
-                cmap="crest" if lower_is_better else "crest_r", xticklabels=columns,
-                yticklabels=names, cbar_kws={"label": label})  # fmt: skip
-    best = np.nanargmin(table) if lower_is_better else np.nanargmax(table)
-    row, column = divmod(int(best), len(columns))
-    ax.add_patch(mpl.patches.Rectangle((column, row), 1, 1, fill=False, edgecolor="#d55e00",
-                                       linewidth=3))  # fmt: skip
-    ax.set(xlabel="M", ylabel="K")
-    ax.tick_params(axis="y", rotation=0)
-    ax.grid(visible=False)
     return ax
 
 

@@ -22,6 +22,7 @@ from ssps_lib import files
 from ssps_lib.corpora import SAMPLE_RATE, listed, make_trials, read_audio, walk
 from ssps_lib.corpora.layouts import read_table
 from ssps_lib.corpora.lists import COLUMNS
+from ssps_lib.corpora.packer import in_order
 from ssps_lib.corpora.table import Entry, held_out
 
 FRAME, SILENCE, PAUSE = 320, 10**-3.5, 0.2  # samples, of the loudest power (-35 dB), seconds
@@ -132,13 +133,15 @@ def join(source: str | Path, folder: str | Path) -> Path:
     blocks = defaultdict(list)
     for entry in sorted(table.entries, key=lambda entry: entry.file):
         blocks[entry.speaker, entry.recording].append(entry)
-    joined = []
-    for (speaker, block), entries in tqdm(blocks.items(), "joining", disable=None):
-        if len(entries) > 1:
-            name = f"{speaker}/{block}/{Path(entries[0].file).stem}.flac"
-            sound = np.concatenate([read_audio(source / entry.file) for entry in entries])
-            _write(folder / name, sound)
-            joined.append(Entry(name, speaker, block, entries[0].split))
+    pairs = [entries for entries in blocks.values() if len(entries) > 1]
+
+    def write(pair: list[Entry]) -> Entry:
+        first = pair[0]
+        name = f"{first.speaker}/{first.recording}/{Path(first.file).stem}.flac"
+        _write(folder / name, np.concatenate([read_audio(source / e.file) for e in pair]))
+        return replace(first, file=name)
+
+    joined = list(tqdm(in_order(write, pairs), "joining", len(pairs), disable=None))
     _write_lists(folder, joined)
     return folder
 

@@ -4,6 +4,7 @@ import hashlib
 import shutil
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from ssps_lib import files
@@ -66,11 +67,12 @@ def open_folder(
             known = ", ".join(table.test_lists) or "made trials"
             raise ValueError(f"'{path}' has no trial list '{trials}', only {known}")
         table.lists = {name: rows for name, rows in table.lists.items() if name in (trials, DEV)}
-    simulate, settings = _simulation(sessions, channel, seed)
+    simulate, settings, threads = _simulation(sessions, channel, seed)
     _require_trials(table)
     folder = _place(table, plan := digest(table, settings))
     if fresh := not is_packed(folder):
-        pack_table(table, folder, plan, simulate, skip_faulty, workers)
+        with threads():
+            pack_table(table, folder, plan, simulate, skip_faulty, workers)
     elif not skip_faulty and (skipped := (folder / SKIPPED).read_text(encoding="utf-8")):
         advice = "; skip_faulty=True leaves faulty files out"
         raise refused(table, skipped.splitlines(), advice)
@@ -159,14 +161,18 @@ def _check_options(sessions: str, seed: object, share: object, workers: object) 
         raise ValueError(f"workers is {workers!r}, at least 1 is needed")
 
 
-def _simulation(sessions: str, channel: float, seed: int) -> tuple[Simulate | None, list]:
-    """What every utterance passes, and the settings that decide the packed samples."""
+def _simulation(
+    sessions: str, channel: float, seed: int
+) -> tuple[Simulate | None, list, Callable[[], AbstractContextManager]]:
+    """What every utterance passes, the settings that decide the packed samples, and a context in
+    which to pack them."""
     if sessions == "as-is":
-        return None, [VERSION]
+        return None, [VERSION], nullcontext
     from ssps_lib.corpora import simulated  # PyTorch: seconds
-    from ssps_lib.corpora.sessions import Sessions
+    from ssps_lib.corpora.sessions import Sessions, one_thread
 
-    return Sessions(channel, seed), [VERSION, simulated.VERSION, channel, seed]
+    settings = [VERSION, simulated.VERSION, channel, seed]
+    return Sessions(channel, seed), settings, one_thread
 
 
 def _require_trials(table: Table) -> None:

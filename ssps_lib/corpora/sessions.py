@@ -8,6 +8,8 @@ chapter 14).
 
 import hashlib
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -111,6 +113,20 @@ def record(speech: Tensor, channels: list[Channel], noise: Tensor, sway: Tensor)
     mixed = wet / rms(wet) + ambience * (level / rms(ambience))
     saturated = torch.tanh(stack("drive")[:, None].clamp(min=1e-3) * mixed)
     return saturated / (6 * rms(saturated))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Threads of Python that begin inside do not share their work with threads of PyTorch.
+
+    On whose number the last bits of a Fourier transform of one row depend.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class Sessions:

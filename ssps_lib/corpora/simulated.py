@@ -24,7 +24,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from ssps_lib import files
 from ssps_lib.corpora.corpus import SAMPLE_RATE, Corpus, Splits
 from ssps_lib.corpora.packed import read_packed, write_packed
-from ssps_lib.corpora.sessions import Channel, make_channel, record
+from ssps_lib.corpora.sessions import Channel, make_channel, one_thread, record
 from ssps_lib.corpora.synthesis import HOP, Voice, drifted, make_score, make_voice, speak
 from ssps_lib.corpora.trials import make_trials
 
@@ -99,14 +99,10 @@ def render(
         device: where the synthesis runs; random numbers are always drawn on the CPU.
         batch: B; a small one stays in a processor's cache, a GPU wants more.
     """
-    threads = torch.get_num_threads()
-    workers = threads if torch.device(device).type == "cpu" else 1
-    try:
-        with ThreadPoolExecutor(workers, "render", torch.set_num_threads, (1,)) as pool:
-            batches = (plan[begin : begin + batch] for begin in range(0, len(plan), batch))
-            yield from pool.map(lambda places: _rendered(size, places, device), batches)
-    finally:
-        torch.set_num_threads(threads)  # also of threads to come
+    workers = torch.get_num_threads() if torch.device(device).type == "cpu" else 1
+    with one_thread(), ThreadPoolExecutor(workers, "render") as pool:
+        batches = (plan[begin : begin + batch] for begin in range(0, len(plan), batch))
+        yield from pool.map(lambda places: _rendered(size, places, device), batches)
 
 
 def open_simulated(device: str = "cpu", **proportions) -> Splits:

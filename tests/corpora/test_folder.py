@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import soundfile
+import torch
 from sounds import hertz, make_tree, pitch, tone, write
 
 from ssps_lib.corpora import open_corpus, pack, read_packed, trial_lists
@@ -414,6 +415,17 @@ def test_simulated_sessions_are_the_same_from_a_seed_and_keep_lengths(tree, monk
         assert len(audio) == len(plain[key]) == len(other[key])
         assert not np.array_equal(audio, other[key]) and not np.array_equal(audio, plain[key])
         assert np.abs(audio).max() < 32767
+
+
+def test_simulated_sessions_do_not_depend_on_the_threads_of_torch(tree, monkeypatch, tmp_path):
+    threads, found = torch.get_num_threads(), []
+    for number in (1, 2):
+        monkeypatch.setenv("SSPS_HOME", str(tmp_path / f"home {number}"))
+        torch.set_num_threads(number)
+        found.append(by_key(open_folder(tree, sessions="simulated")))
+        assert torch.get_num_threads() == number
+    torch.set_num_threads(threads)
+    assert all(np.array_equal(audio, found[1][key]) for key, audio in found[0].items())
 
 
 def residue(audio, centre):

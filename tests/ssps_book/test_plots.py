@@ -135,25 +135,6 @@ def test_speaker_map_shows_every_point_once_in_its_speakers_colour():
     drawn(ax.figure)
 
 
-def test_bars():
-    groups = {"SimCLR": {"ssl": 6.3, "supervised": 1.7}, "MoCo": {"ssl": 6.2}}
-    ax = plots.bars(groups, "EER (%)")
-    assert sorted(p.get_height() for p in ax.patches) == [1.7, 6.2, 6.3]
-    assert [t.get_text() for t in ax.texts] == ["6.3", "6.2", "1.7"]
-    assert [t.get_text() for t in ax.get_xticklabels()] == ["SimCLR", "MoCo"]
-    drawn(ax.figure)
-
-
-@pytest.mark.parametrize(("lower", "best"), [(True, (2, 2)), (False, (0, 5))])
-def test_grid_frames_the_best_of_table_ii(lower, best):
-    rows = [r for r in paper.TABLE_2 if r.positives == "ssps-clustering"]
-    ax = plots.grid({(r.k, r.m): r.eer for r in rows}, "EER (%)", lower, ax=plt.subplots()[1])
-    assert ax.patches[0].get_xy() == best
-    assert {t.get_text() for t in ax.texts} == {f"{r.eer:.2f}" for r in rows}
-    assert [t.get_text() for t in ax.get_yticklabels()][:2] == ["6,000", "10,000"]
-    drawn(ax.figure)
-
-
 def test_latent_space_joins_the_anchor_to_its_positives():
     rng = np.random.default_rng(0)
     points = rng.normal(size=(12, 2))
