@@ -11,6 +11,7 @@ row, so that a run that is cut off keeps what it had. The last part gets all the
 """
 
 import argparse
+import dataclasses
 import functools
 import importlib.util
 import json
@@ -66,22 +67,27 @@ TABLE = {  # seconds at most, sizes on a GPU, sizes with --tiny
 def stand_in() -> None:
     """Enough of pydantic for the library's dataclasses, whose values nobody types here."""
 
-    def dataclass(config: dict, **_) -> Callable[[type], type]:
+    def dataclass(frozen: bool, **_) -> Callable[[type], type]:
         def unchecked(cls):
-            plain = cls.__init__
-            if config["extra"] == "ignore":  # all variables of the environment: the defaults
-                cls.__init__ = lambda self, **_: plain(self)
+            if "__dataclass_fields__" not in vars(cls):
+                cls = dataclasses.dataclass(frozen=frozen)(cls)
+            plain, names = cls.__init__, {field.name for field in dataclasses.fields(cls)}
+
+            def init(self, **options) -> None:  # what is no field is ignored, as by the environment
+                plain(self, **{name: value for name, value in options.items() if name in names})
+
+            cls.__init__ = init
             return cls
 
         return unchecked
 
-    pydantic, dataclasses = ModuleType("pydantic"), ModuleType("pydantic.dataclasses")
-    dataclasses.dataclass = dataclass
-    pydantic.dataclasses, pydantic.ValidationError = dataclasses, ValueError
+    pydantic, inner = ModuleType("pydantic"), ModuleType("pydantic.dataclasses")
+    inner.dataclass = dataclass
+    pydantic.dataclasses, pydantic.ValidationError = inner, ValueError
     pydantic.Field = pydantic.AfterValidator = lambda *_, **__: None
     pydantic.PositiveInt = pydantic.NonNegativeInt = int
     pydantic.PositiveFloat = pydantic.NonNegativeFloat = float
-    sys.modules |= {"pydantic": pydantic, "pydantic.dataclasses": dataclasses}
+    sys.modules |= {"pydantic": pydantic, "pydantic.dataclasses": inner}
 
 
 class CutOff(BaseException):

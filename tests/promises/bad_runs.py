@@ -183,7 +183,7 @@ RUNS = {
     "K above N": run(
         SSPS | {"clusters": 33}, "K is 33 clusters", "32 training utterances: lower K"
     ),
-    "M as large as K": run(SSPS | {"window": 5}, "M must lie in [0, 4]", "got M=5"),
+    "M as large as K": run(SSPS | {"window": 5}, "M=5 neighbouring clusters", "lower M"),
     "M above N": run({"positives": "ssps-nn", "window": 32}, "M is 32 neighbours", "lower M"),
     "queue above N": run(SSPS | {"positive_queue": 33}, "positive_queue is 33", "lower it"),
     "long crop": run({"crop": 1.5}, "crop is 1.5 s", "choose a shorter crop"),
