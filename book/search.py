@@ -1,0 +1,115 @@
+"""The small recipes, searched on development speakers: every trial is a row of the book's record.
+
+    python book/search.py --list                 # a table of all trials and what they gave
+    python book/search.py                        # train what is missing, framework by framework
+    python book/search.py --only swav dino
+
+Each trial is an SSL training at preset `mini`. What it is judged by: EER of the development
+speakers, and how many pseudo-positives would be right if SSPS began. The runs' test speakers are
+never looked at here, and the book's results use another simulated corpus (another seed), none of
+whose speakers these trials heard. Several processes share the work: each takes the next free trial.
+"""
+
+import argparse
+
+from ssps_book import grid, records
+from ssps_lib import files, recipes, training
+
+FRAME_SHIFT = {"hop_length": 320}  # 20 ms; half the work
+
+# By framework: what is tried, and the changes to the recipe it starts from.
+TRIALS: dict[str, dict[str, dict]] = {
+    "simclr": {
+        "the recipe": {},
+        "twice the learning rate": {"learning_rate": 2e-3},
+        "batch of 64, twice the learning rate": {"batch_size": 64, "learning_rate": 2e-3},
+        "24 epochs": {"epochs": 24, "decay": 0.9592},
+    },
+    "moco": {
+        "the recipe": {},
+        "twice the learning rate": {"learning_rate": 2e-3},
+        "queue of 1,536": {"framework_options": {"queue_size": 1536}},
+        "momentum 0.99": {"framework_options": {"momentum": 0.99}},
+    },
+    "vicreg": {
+        "the recipe": {},
+        "twice the learning rate": {"learning_rate": 2e-3},
+        "embeddings of 512": {"framework_options": {"dim": 512}},
+        "batch of 64, twice the learning rate": {"batch_size": 64, "learning_rate": 2e-3},
+        "covariance 0.2": {"framework_options": {"covariance": 0.2}},
+        "24 epochs": {"epochs": 24, "decay": 0.9592},
+    },
+    "swav": {
+        "the recipe": {},
+        "1,024 prototypes": {"framework_options": {"prototypes": 1024}},
+        "1,024 prototypes, queue of 1,536": {
+            "framework_options": {"prototypes": 1024, "queue_size": 1536}
+        },
+        "no queue": {"framework_options": {"queue_size": 0}},
+        "three times the learning rate": {"learning_rate": 3e-3},
+        "batch of 64, twice the learning rate": {"batch_size": 64, "learning_rate": 2e-3},
+        "epsilon 0.03": {"framework_options": {"epsilon": 0.03}},
+    },
+    "dino": {
+        "the recipe": {},
+        "Adam": {"optimizer": "adam", "learning_rate": 1e-3, "schedule": "step",
+                 "weight_decay": 0.0, "warmup_epochs": 0},
+        "batch of 32": {"batch_size": 32, "framework_options": {"momentum": 0.995}},
+        "global frames of 3 s": {"crop": 1.5},
+        "256 outputs": {"framework_options": {"outputs": 256}},
+        "teacher at 0.04": {"framework_options": {"teacher_temperature": 0.04}},
+    },
+}  # fmt: skip
+
+
+def config(framework: str, changes: dict) -> training.RunConfig:
+    """The SSL run of a trial."""
+    options = {**recipes.ENCODERS["mini"]["ecapa_tdnn"], **FRAME_SHIFT}
+    return recipes.recipe(framework, "ssl", preset="mini", encoder_options=options, **changes)
+
+
+def trial(framework: str, label: str) -> dict:
+    """Train a trial and judge it by the development speakers; a row of the table."""
+    changes = TRIALS[framework][label]
+    run = training.run(config(framework, changes))
+    k = recipes.CLUSTERS["mini"]
+    found = grid.measure(run.config, clusters=(k,), windows=(0, 1), nearest=(1,))
+    start = {f"{r['positives']}, M = {r['m']}": r["speaker_accuracy"] for r in found["rows"]}
+    curve = [row["dev_eer"] for row in run.record["metrics"]]
+    return {
+        "framework": framework, "label": label, "changes": changes, "name": run.name,
+        "dev_eer": curve[-1], "curve": curve, "start": start,
+        "seconds": run.record["seconds"], "machine": run.record["machine"],
+    }  # fmt: skip
+
+
+def path(framework: str, label: str) -> str:
+    """The name of a trial's stored row."""
+    return f"search-{config(framework, TRIALS[framework][label]).name}"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Take the next free trial until there is none."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--only", nargs="+", choices=TRIALS, default=list(TRIALS))
+    parser.add_argument("--list", action="store_true", help="train nothing, only show the rows")
+    options = parser.parse_args(arguments)
+    todo = [(name, label) for name in options.only for label in TRIALS[name]]
+    for name, label in todo if not options.list else ():
+        try:
+            with files.alone(files.home() / "search" / path(name, label), "this trial", wait=False):
+                if records.load_values(path(name, label)) is None:
+                    print(f"{name}: {label}", flush=True)
+                    records.save_values(path(name, label), trial(name, label))
+        except files.RefusedError:
+            continue  # another process is at it
+    rows = [(name, label, records.load_values(path(name, label))) for name, label in todo]
+    for name, label, row in rows:
+        start = " ".join(f"{share:5.3f}" for share in row["start"].values()) if row else ""
+        eer = f"{row['dev_eer']:6.2f} %" if row else ""
+        print(f"{name:8}{label:42}{eer:10}{start}".rstrip())
+    print(f"{sum(row is not None for *_, row in rows)} of {len(rows)} trials have a row")
+
+
+if __name__ == "__main__":
+    main()

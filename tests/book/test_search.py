@@ -1,0 +1,44 @@
+"""The search for small recipes: its trials are runs of their own, and its rows are found again."""
+
+import pytest
+
+import search
+from ssps_book import records
+from ssps_lib import files
+
+TRIALS = [(name, label) for name, trials in search.TRIALS.items() for label in trials]
+
+
+def test_no_two_trials_are_the_same_run():
+    names = {search.path(*trial) for trial in TRIALS}
+    assert len(names) == len(TRIALS)
+    assert all(len(trials) <= 30 for trials in search.TRIALS.values())
+
+
+def test_a_trial_is_trained_once_and_listed(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("SSPS_RECORDS", str(tmp_path))
+    monkeypatch.setenv("SSPS_HOME", str(tmp_path / "home"))
+    trained = []
+
+    def trial(framework, label):
+        trained.append(label)
+        return {"dev_eer": 12.5, "start": {"ssps-nn, M = 1": 0.4}}
+
+    monkeypatch.setattr(search, "trial", trial)
+    for _ in range(2):
+        search.main(["--only", "moco"])
+    assert trained == list(search.TRIALS["moco"])
+    assert "12.50 %  0.400" in capsys.readouterr().out
+    assert records.load_values(search.path("moco", trained[0]))["dev_eer"] == 12.5
+
+
+def test_what_another_process_trains_is_left_to_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("SSPS_RECORDS", str(tmp_path))
+    monkeypatch.setenv("SSPS_HOME", str(tmp_path / "home"))
+
+    def alone(*_, **__):
+        raise files.RefusedError("another process works on this trial")
+
+    monkeypatch.setattr(files, "alone", alone)
+    monkeypatch.setattr(search, "trial", lambda *_: pytest.fail("it was trained twice"))
+    search.main(["--only", "swav"])
