@@ -50,9 +50,16 @@ def test_product_of_two_formats_is_refused():
 def test_every_library_gives_the_product(library):
     a, b = torch.randn(60, 32), torch.randn(32, 50).t()
     expected = a.double() @ b.double().t()
-    torch.testing.assert_close(
-        devices.LIBRARIES[library](a, b).double(), expected, atol=1e-4, rtol=0
-    )
+    found = devices.LIBRARIES[library](a, b, torch.empty(60, 50))
+    torch.testing.assert_close(found.double(), expected, atol=1e-4, rtol=0)
+
+
+def test_memory_for_the_product_may_be_larger_and_be_used_again(home, monkeypatch):
+    monkeypatch.setattr(devices, "LARGE", 0)
+    a, b, out = torch.randn(6, 8), torch.randn(5, 8), None
+    for rows in (a, a[4:]):
+        out = product(rows, b, out)
+        torch.testing.assert_close(out, rows @ b.t())
 
 
 def test_the_choice_is_kept_for_the_machine(home, monkeypatch):

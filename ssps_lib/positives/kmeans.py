@@ -83,8 +83,10 @@ def _closest(x: Tensor, centroids: Tensor, dtype: torch.dtype) -> Tensor:
     closest = torch.empty(len(x), dtype=torch.int64, device=x.device)
     columns = centroids.to(dtype).t().contiguous().t()  # as products like them best
     with torch.autocast(x.device.type, enabled=False):  # `dtype` decides, and nothing else
+        similarity = None
         for block in blocks(len(x), len(centroids), x.device):
-            closest[block] = _largest(product(x[block].to(dtype), columns))
+            similarity = product(x[block].to(dtype), columns, similarity)
+            closest[block] = _largest(similarity)
     return closest
 
 
