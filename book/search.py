@@ -5,9 +5,10 @@
     python book/search.py --only swav dino
 
 Each trial is an SSL training at preset `mini`. What it is judged by: EER of the development
-speakers, and how many pseudo-positives would be right if SSPS began. The runs' test speakers are
-never looked at here, and the book's results use another simulated corpus (another seed), none of
-whose speakers these trials heard. Several processes share the work: each takes the next free trial.
+speakers, and how many pseudo-positives would be right if SSPS began. A row holds nothing of the
+test speakers. No recipe was changed by it yet: runs with what is found are to use a corpus of
+another seed, none of whose speakers these trials heard. Several processes share the work: each
+takes the next free trial.
 """
 
 import argparse

@@ -29,8 +29,8 @@ NO_PROSE = re.compile(
 )
 CONSTANTS = {  # what is neither published nor in a recipe, and why it may be written
     "95": "level of an interval",
-    "4,874": "utterances in VoxCeleb1's test set (chapter 10)",
-    "37,720": "trials of VoxCeleb1-O (chapter 10)",
+    "4,874": "utterances in VoxCeleb1's test set (chapters 10 and 16)",
+    "37,720": "trials of VoxCeleb1-O (chapters 10 and 16)",
     "1,251": "speakers of VoxCeleb1-E (chapter 10)",
     "1,190": "speakers of VoxCeleb1-H (chapter 10)",
     "0.03": "temperature of SimCLR, and a difference within Table IV (chapter 10)",
