@@ -5,19 +5,22 @@
     python book/runs.py --preset mini --wide --list   # with Tables I and III: other frameworks
 
 Seed by seed; within a seed, first what others start from, then the longest. An interrupted run
-goes on where it was when the same command is given again.
+goes on where it was when the same command is given again. Several such processes share the work:
+each takes the next run that no other trains.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ssps_book import grid, notebook, records, starts
-from ssps_lib import recipes, training
+from ssps_lib import files, recipes, training
 from ssps_lib.training import RunConfig, is_complete
+from ssps_lib.training.run import alone
 
 BOOK = ("ssl", "ssps-clustering", "ssps-nn", "ssl-continued", "supervised")  # chapters 5, 7 and 11
 PLAIN = ("ssps-clustering", "ssl-continued")  # without augmentation: chapter 12, Table V
@@ -95,11 +98,38 @@ def cost(config: RunConfig) -> float:
     return config.epochs * (1 + extra)
 
 
+def left(planned: list[Planned]) -> str:
+    """How many runs have no record, and the hours they take at the pace of those that have one."""
+    missing = [one.config for one in planned if one.state != "record"]
+    known = [run for run in (records.load(one.config) for one in planned) if run is not None]
+    if not missing or not known:
+        return f"{len(missing)} left"
+    pace = sum(run.record["seconds"] for run in known) / sum(cost(run.config) for run in known)
+    return f"{len(missing)} left, about {sum(map(cost, missing)) * pace / 3600:.1f} hours"
+
+
+def free(config: RunConfig) -> bool:
+    """Whether no other process trains the run, or one that it starts from."""
+    try:
+        for one in config.chain:
+            if not is_complete(one):
+                with alone(one, wait=False):
+                    pass
+    except files.RefusedError:
+        return False
+    return True
+
+
 def train(planned: list[Planned], processes: int) -> list[str]:
     """Train and export what has no record; returns what failed, a line each."""
-    missing, failed = [one for one in planned if one.state != "record"], []
-    for count, one in enumerate(missing, start=1):
-        print(f"{count} of {len(missing)}: {one.kind}, seed {one.config.seed}", flush=True)
+    waiting, failed = list(planned), []
+    while waiting := [one for one in waiting if one.state != "record"]:
+        one = next((one for one in waiting if free(one.config)), None)
+        if one is None:
+            time.sleep(10)
+            continue
+        waiting.remove(one)
+        print(f"{left(planned)}: {one.kind}, seed {one.config.seed}", flush=True)
         try:
             records.export(training.run(one.config, processes))
         except (RuntimeError, ValueError, OSError) as error:  # the others do not depend on it
@@ -136,7 +166,7 @@ def main(arguments: list[str] | None = None) -> int:
             measure(planned, options.preset)
     print(*(one.line() for one in planned), sep="\n")
     done = sum(one.state == "record" for one in planned)
-    print(f"{done} of {len(planned)} runs have a record")
+    print(f"{done} of {len(planned)} runs have a record; {left(planned)}")
     for line in failed:
         print(f"failed: {line}", file=sys.stderr)
     return 1 if failed else 0

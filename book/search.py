@@ -3,6 +3,7 @@
     python book/search.py --list                 # a table of all trials and what they gave
     python book/search.py                        # train what is missing, framework by framework
     python book/search.py --only swav dino
+    python book/search.py --only swav --give-up "no queue"   # store what a stopped trial has shown
 
 Each trial is an SSL training at preset `mini`. What it is judged by: EER of the development
 speakers, and how many pseudo-positives would be right if SSPS began. A row holds nothing of the
@@ -12,6 +13,7 @@ takes the next free trial.
 """
 
 import argparse
+import json
 
 from ssps_book import grid, records
 from ssps_lib import files, recipes, training
@@ -22,19 +24,19 @@ FRAME_SHIFT = {"hop_length": 320}  # 20 ms; half the work
 TRIALS: dict[str, dict[str, dict]] = {
     "simclr": {
         "the recipe": {},
+        "half the learning rate": {"learning_rate": 5e-4},
         "twice the learning rate": {"learning_rate": 2e-3},
-        "batch of 64, twice the learning rate": {"batch_size": 64, "learning_rate": 2e-3},
         "24 epochs": {"epochs": 24, "decay": 0.9592},
     },
     "moco": {
         "the recipe": {},
-        "twice the learning rate": {"learning_rate": 2e-3},
+        "half the learning rate": {"learning_rate": 5e-4},
         "queue of 1,536": {"framework_options": {"queue_size": 1536}},
         "momentum 0.99": {"framework_options": {"momentum": 0.99}},
     },
     "vicreg": {
         "the recipe": {},
-        "twice the learning rate": {"learning_rate": 2e-3},
+        "half the learning rate": {"learning_rate": 5e-4},
         "embeddings of 512": {"framework_options": {"dim": 512}},
         "batch of 64, twice the learning rate": {"batch_size": 64, "learning_rate": 2e-3},
         "covariance 0.2": {"framework_options": {"covariance": 0.2}},
@@ -46,19 +48,38 @@ TRIALS: dict[str, dict[str, dict]] = {
         "1,024 prototypes, queue of 1,536": {
             "framework_options": {"prototypes": 1024, "queue_size": 1536}
         },
+        "1,024 prototypes, temperature 0.05": {
+            "framework_options": {"prototypes": 1024, "temperature": 0.05}
+        },
+        "1,024 prototypes, half the learning rate": {
+            "framework_options": {"prototypes": 1024}, "learning_rate": 5e-4,
+        },
+        "1,024 prototypes, epsilon 0.02": {
+            "framework_options": {"prototypes": 1024, "epsilon": 0.02}
+        },
+        "1,024 prototypes, epsilon 0.02, half the learning rate": {
+            "framework_options": {"prototypes": 1024, "epsilon": 0.02}, "learning_rate": 5e-4,
+        },
+        "1,024 prototypes, epsilon 0.02, a quarter of the learning rate": {
+            "framework_options": {"prototypes": 1024, "epsilon": 0.02}, "learning_rate": 2.5e-4,
+        },
+        "3,072 prototypes, epsilon 0.02, half the learning rate": {
+            "framework_options": {"prototypes": 3072, "epsilon": 0.02}, "learning_rate": 5e-4,
+        },
         "no queue": {"framework_options": {"queue_size": 0}},
         "three times the learning rate": {"learning_rate": 3e-3},
-        "batch of 64, twice the learning rate": {"batch_size": 64, "learning_rate": 2e-3},
-        "epsilon 0.03": {"framework_options": {"epsilon": 0.03}},
     },
     "dino": {
         "the recipe": {},
         "Adam": {"optimizer": "adam", "learning_rate": 1e-3, "schedule": "step",
                  "weight_decay": 0.0, "warmup_epochs": 0},
-        "batch of 32": {"batch_size": 32, "framework_options": {"momentum": 0.995}},
         "global frames of 3 s": {"crop": 1.5},
-        "256 outputs": {"framework_options": {"outputs": 256}},
-        "teacher at 0.04": {"framework_options": {"teacher_temperature": 0.04}},
+        "3 s, batch of 32": {
+            "crop": 1.5, "batch_size": 32, "framework_options": {"momentum": 0.995}
+        },
+        "3 s, half the learning rate": {"crop": 1.5, "learning_rate": 0.05},
+        "3 s, 2 local frames": {"crop": 1.5, "framework_options": {"local_crops": 2}},
+        "3 s, teacher at 0.04": {"crop": 1.5, "framework_options": {"teacher_temperature": 0.04}},
     },
 }  # fmt: skip
 
@@ -84,6 +105,16 @@ def trial(framework: str, label: str) -> dict:
     }  # fmt: skip
 
 
+def given_up(framework: str, label: str) -> dict:
+    """The row of a trial that was stopped by hand: the epochs that it has shown."""
+    changes = TRIALS[framework][label]
+    made = config(framework, changes)
+    lines = (training.run_folder(made) / "metrics.jsonl").read_text().splitlines()
+    curve = [json.loads(line)["dev_eer"] for line in lines]
+    return {"framework": framework, "label": label, "changes": changes, "name": made.name,
+            "stopped": len(curve), "dev_eer": curve[-1], "curve": curve, "start": {}}  # fmt: skip
+
+
 def path(framework: str, label: str) -> str:
     """The name of a trial's stored row."""
     return f"search-{config(framework, TRIALS[framework][label]).name}"
@@ -94,9 +125,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--only", nargs="+", choices=TRIALS, default=list(TRIALS))
     parser.add_argument("--list", action="store_true", help="train nothing, only show the rows")
+    parser.add_argument("--give-up", metavar="LABEL", help="store what a stopped trial has shown")
     options = parser.parse_args(arguments)
+    if options.give_up:
+        (name,) = options.only
+        records.save_values(path(name, options.give_up), given_up(name, options.give_up))
     todo = [(name, label) for name in options.only for label in TRIALS[name]]
-    for name, label in todo if not options.list else ():
+    for name, label in todo if not (options.list or options.give_up) else ():
         try:
             with files.alone(files.home() / "search" / path(name, label), "this trial", wait=False):
                 if records.load_values(path(name, label)) is None:
@@ -108,7 +143,8 @@ def main(arguments: list[str] | None = None) -> None:
     for name, label, row in rows:
         start = " ".join(f"{share:5.3f}" for share in row["start"].values()) if row else ""
         eer = f"{row['dev_eer']:6.2f} %" if row else ""
-        print(f"{name:8}{label:42}{eer:10}{start}".rstrip())
+        start = f"stopped after epoch {row['stopped']}" if row and "stopped" in row else start
+        print(f"{name:8}{label:56}{eer:10}{start}".rstrip())
     print(f"{sum(row is not None for *_, row in rows)} of {len(rows)} trials have a row")
 
 
