@@ -84,7 +84,7 @@ def _configs(preset: str, seed: int, wide: bool, corpus: str) -> Iterator[tuple[
     cells = [(framework, grid.SPEAKERS) for framework in WIDE]  # Table III
     cells += [("simclr", cell) for cell in grid.TRAINED if cell != grid.RECIPE]  # Table II
     for framework, (k, m) in cells:
-        own = grid.own_clusters(k, preset)
+        own = grid.own_clusters(k, preset, corpus)
         config = made(framework, "ssps-clustering", clusters=own, window=m)
         yield f"{framework}, ssps-clustering, K = {own:,}, M = {m}", config
     yield "simclr, ssps-clustering-c", made("simclr", "ssps-clustering-c")

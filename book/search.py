@@ -20,27 +20,30 @@ from ssps_lib import files, recipes, training
 
 FRAME_SHIFT = {"hop_length": 320}  # 20 ms; half the work
 
+VOICES = {"corpus": "voices", "corpus_options": {"sessions": "simulated", "channel": 0.2}}
+CONTINUED = ("ssps-clustering", "ssps-nn", "supervised", "ssl-continued")  # of a trial on voices
+CLUSTERS = 1474  # on voices: the geometric mean of 690 speakers and 3,147 recordings
+
 # By framework: what is tried, and the changes to the recipe it starts from.
 TRIALS: dict[str, dict[str, dict]] = {
     "simclr": {
         "the recipe": {},
         "half the learning rate": {"learning_rate": 5e-4},
-        "twice the learning rate": {"learning_rate": 2e-3},
         "24 epochs": {"epochs": 24, "decay": 0.9592},
     },
     "moco": {
         "the recipe": {},
         "half the learning rate": {"learning_rate": 5e-4},
-        "queue of 1,536": {"framework_options": {"queue_size": 1536}},
-        "momentum 0.99": {"framework_options": {"momentum": 0.99}},
     },
     "vicreg": {
         "the recipe": {},
         "half the learning rate": {"learning_rate": 5e-4},
-        "embeddings of 512": {"framework_options": {"dim": 512}},
-        "batch of 64, twice the learning rate": {"batch_size": 64, "learning_rate": 2e-3},
-        "covariance 0.2": {"framework_options": {"covariance": 0.2}},
-        "24 epochs": {"epochs": 24, "decay": 0.9592},
+        "half the learning rate, covariance 0.2": {
+            "learning_rate": 5e-4, "framework_options": {"covariance": 0.2}
+        },
+        "half the learning rate, covariance 1": {
+            "learning_rate": 5e-4, "framework_options": {"covariance": 1.0}
+        },
     },
     "swav": {
         "the recipe": {},
@@ -63,8 +66,9 @@ TRIALS: dict[str, dict[str, dict]] = {
         "1,024 prototypes, epsilon 0.02, a quarter of the learning rate": {
             "framework_options": {"prototypes": 1024, "epsilon": 0.02}, "learning_rate": 2.5e-4,
         },
-        "3,072 prototypes, epsilon 0.02, half the learning rate": {
-            "framework_options": {"prototypes": 3072, "epsilon": 0.02}, "learning_rate": 5e-4,
+        "1,024 prototypes, epsilon 0.02, a quarter of the learning rate, 24 epochs": {
+            "framework_options": {"prototypes": 1024, "epsilon": 0.02}, "learning_rate": 2.5e-4,
+            "epochs": 24, "decay": 0.9592,
         },
         "no queue": {"framework_options": {"queue_size": 0}},
         "three times the learning rate": {"learning_rate": 3e-3},
@@ -81,28 +85,58 @@ TRIALS: dict[str, dict[str, dict]] = {
         "3 s, 2 local frames": {"crop": 1.5, "framework_options": {"local_crops": 2}},
         "3 s, teacher at 0.04": {"crop": 1.5, "framework_options": {"teacher_temperature": 0.04}},
     },
+    "simclr on voices": {
+        "channel 0.2, 40 epochs": {**VOICES, "epochs": 40, "decay": 0.96},
+        "channel 0.4, 24 epochs, reference frames of 6 s": {
+            **VOICES, "epochs": 24, "decay": 0.93, "reference_crop": 6.0,
+            "corpus_options": {"sessions": "simulated", "channel": 0.4},
+        },
+    },
 }  # fmt: skip
 
 
-def config(framework: str, changes: dict) -> training.RunConfig:
-    """The SSL run of a trial."""
+def config(framework: str, changes: dict, positives: str = "ssl") -> training.RunConfig:
+    """A run of a trial: the SSL training, or what continues it."""
     options = {**recipes.ENCODERS["mini"]["ecapa_tdnn"], **FRAME_SHIFT}
-    return recipes.recipe(framework, "ssl", preset="mini", encoder_options=options, **changes)
+    changes = {"encoder_options": options, **changes}
+    if "corpus" in changes:
+        changes["corpus"] = str(files.home() / "corpora" / changes["corpus"])
+    name = framework.split()[0]
+    return recipes.recipe(name, positives, preset="mini", **changes)
 
 
 def trial(framework: str, label: str) -> dict:
     """Train a trial and judge it by the development speakers; a row of the table."""
     changes = TRIALS[framework][label]
     run = training.run(config(framework, changes))
-    k = recipes.CLUSTERS["mini"]
+    k, continued = recipes.CLUSTERS["mini"], {}
+    if "corpus" in changes:
+        continued, k = continue_(framework, changes), CLUSTERS
     found = grid.measure(run.config, clusters=(k,), windows=(0, 1), nearest=(1,))
     start = {f"{r['positives']}, M = {r['m']}": r["speaker_accuracy"] for r in found["rows"]}
     curve = [row["dev_eer"] for row in run.record["metrics"]]
     return {
         "framework": framework, "label": label, "changes": changes, "name": run.name,
-        "dev_eer": curve[-1], "curve": curve, "start": start,
+        "dev_eer": curve[-1], "curve": curve, "start": start, **continued,
         "seconds": run.record["seconds"], "machine": run.record["machine"],
     }  # fmt: skip
+
+
+def continue_(framework: str, changes: dict) -> dict:
+    """EERs of the development speakers when the SSL training is continued in each way."""
+    k = CLUSTERS
+    late = {
+        "ssps-clustering": {"clusters": k, "window": 1, "positive_queue": k},
+        "ssps-nn": {"window": 1},
+    }
+    rows = {}
+    for kind in CONTINUED:
+        made = config(framework, changes | late.get(kind, {}), kind)
+        rows[kind] = training.run(made).record["metrics"][-1]
+    return {
+        "continued": {kind: row["dev_eer"] for kind, row in rows.items()},
+        "accuracy": {kind: row.get("speaker_accuracy") for kind, row in rows.items()},
+    }
 
 
 def given_up(framework: str, label: str) -> dict:
@@ -144,7 +178,7 @@ def main(arguments: list[str] | None = None) -> None:
         start = " ".join(f"{share:5.3f}" for share in row["start"].values()) if row else ""
         eer = f"{row['dev_eer']:6.2f} %" if row else ""
         start = f"stopped after epoch {row['stopped']}" if row and "stopped" in row else start
-        print(f"{name:8}{label:56}{eer:10}{start}".rstrip())
+        print(f"{name:18}{label:72}{eer:10}{start}".rstrip())
     print(f"{sum(row is not None for *_, row in rows)} of {len(rows)} trials have a row")
 
 

@@ -1,9 +1,11 @@
 """The paper's hyper-parameters as `RunConfig`s, at three sizes (Sections IV-C and IV-D).
 
 `paper` is the published recipe on VoxCeleb. `mini` keeps its proportions on the simulated corpus at
-the size of a laptop, `smoke` keeps only its mechanisms, for tests.
+the size of a laptop, `smoke` keeps only its mechanisms, for tests. The real voices that the book
+collects, the corpus "voices", have proportions of their own at `mini`.
 """
 
+from pathlib import Path
 from typing import Any
 
 from ssps_lib.training.config import RunConfig
@@ -17,6 +19,10 @@ ENCODERS: dict[str, dict[str, dict]] = {
     "mini": {
         "fast_resnet34": {"channels": 8, "dim": 128},
         "ecapa_tdnn": {"channels": 64, "dim": 128, "attention": 32, "se": 32},
+    },
+    "voices": {
+        "fast_resnet34": {"channels": 8, "dim": 128, "hop_length": 320},
+        "ecapa_tdnn": {"channels": 64, "dim": 128, "attention": 32, "se": 32, "hop_length": 320},
     },
     "smoke": {
         "fast_resnet34": {"channels": 8, "dim": 32},
@@ -33,6 +39,12 @@ COMMON: dict[str, dict[str, Any]] = {
     "mini": {
         "corpus_options": {"speakers": 256, "recordings": 12, "utterances": 2, "channel": 1.4},
         "epochs": 12, "batch_size": 32, "learning_rate": 1e-3, "decay": 0.92, "decay_every": 1,
+        "crop": 1.5, "reference_crop": 4.0, "augmentation": "reverb+noise",
+        "average_last": 3, "observe_every": 4,
+    },
+    "voices": {  # 690 training speakers, 3,147 utterances of 6 s, one to a recording
+        "corpus_options": {"sessions": "simulated", "channel": 0.2},
+        "epochs": 40, "batch_size": 32, "learning_rate": 1e-3, "decay": 0.96, "decay_every": 1,
         "crop": 1.5, "reference_crop": 4.0, "augmentation": "reverb+noise",
         "average_last": 3, "observe_every": 4,
     },
@@ -106,12 +118,14 @@ FRAMEWORK: dict[str, dict[str, dict[str, Any]]] = {
 
 # Epochs that a run with other positives adds to the SSL run (IV-D). The paper's hyper-parameter
 # search, which is its only use of Fast ResNet-34 with SSPS, adds 10.
-EXTRA_EPOCHS = {"smoke": 1, "mini": 8, "paper": 20}
+EXTRA_EPOCHS = {"smoke": 1, "mini": 8, "voices": 10, "paper": 20}
 SEARCH_EPOCHS = 10
 
-# K and M by size: about four clusters for each speaker, and one neighbour.
-CLUSTERS = {"smoke": 48, "mini": 1024, "paper": 25_000}
-NEAREST = {"smoke": 3, "mini": 5, "paper": 50}
+# K and M by size: between the speakers and the recordings, and one neighbour.
+CLUSTERS = {"smoke": 48, "mini": 1024, "voices": 1474, "paper": 25_000}
+NEAREST = {"smoke": 3, "mini": 5, "voices": 1, "paper": 50}
+
+FRAMEWORK["voices"] = FRAMEWORK["mini"]
 
 LATE = ("clusters", "window", "candidates", "positive_queue")  # no matter of the SSL training
 
@@ -147,41 +161,47 @@ def recipe(
     check("framework", framework, FRAMEWORKS)
     check("positives", positives, (*POSITIVES, "ssl-continued"))
     check("encoder", encoder, tuple(ENCODERS[preset]))
+    size = size_of(preset, changes.get("corpus", "simulated"))
     search = preset == "paper" and encoder == "fast_resnet34"
-    extra = SEARCH_EPOCHS if search else EXTRA_EPOCHS[preset]
+    extra = SEARCH_EPOCHS if search else EXTRA_EPOCHS[size]
     late = LATE if positives == "ssl" else (*LATE, "augmentation")
     shared = {name: value for name, value in changes.items() if name not in late}
-    ssl = _ssl(framework, encoder, preset, shared)
+    ssl = _ssl(framework, encoder, size, shared)
     if ssl.schedule == "cosine" and ssl.schedule_epochs is None:
         ssl = ssl.with_(schedule_epochs=ssl.epochs + extra)
     if positives == "ssl":
         return ssl
-    chosen = _clusters(positives, preset, changes)
+    chosen = _clusters(positives, size, changes)
     chosen |= {name: changes[name] for name in late if name in changes}
     kind = "ssl" if positives == "ssl-continued" else positives
     return ssl.with_(positives=kind, epochs=extra, start_from=ssl, **chosen)
 
 
-def _ssl(framework: str, encoder: str, preset: str, changes: dict[str, Any]) -> RunConfig:
+def size_of(preset: str, corpus: str) -> str:
+    """The rows of the tables above that hold: those of "voices" for that corpus at `mini`."""
+    return "voices" if (preset, Path(str(corpus)).name) == ("mini", "voices") else preset
+
+
+def _ssl(framework: str, encoder: str, size: str, changes: dict[str, Any]) -> RunConfig:
     """The SSL training of a recipe."""
-    base = {**COMMON[preset], **FRAMEWORK[preset].get(framework, {})}
-    if changes.get("corpus", "simulated") != "simulated":
+    base = {**COMMON[size], **FRAMEWORK[size].get(framework, {})}
+    if size != "voices" and changes.get("corpus", "simulated") != "simulated":
         base.pop("corpus_options", None)  # proportions of the simulated corpus
-    own = {"framework": framework, "encoder": encoder, "encoder_options": ENCODERS[preset][encoder]}
+    own = {"framework": framework, "encoder": encoder, "encoder_options": ENCODERS[size][encoder]}
     options = changes.get("framework_options", {})
     if isinstance(options, dict):  # anything else `RunConfig` refuses
         options = {**base.get("framework_options", {}), **options}
     return RunConfig(**{**base, **own, **changes, "framework_options": options})
 
 
-def _clusters(positives: str, preset: str, changes: dict[str, Any]) -> dict[str, Any]:
+def _clusters(positives: str, size: str, changes: dict[str, Any]) -> dict[str, Any]:
     """K, M and |Q'|: N for SSPS-NN, K for SSPS-Clustering (IV-D); N where N is small."""
     if positives == "ssps-nn":
-        return {"window": NEAREST[preset]}
+        return {"window": NEAREST[size]}
     if not positives.startswith("ssps-clustering"):
         return {}
-    clusters = changes.get("clusters", CLUSTERS[preset])
-    queue = {"positive_queue": clusters} if preset == "paper" else {}
+    clusters = changes.get("clusters", CLUSTERS[size])
+    queue = {"positive_queue": clusters} if size in ("voices", "paper") else {}
     return {"clusters": clusters, "window": 1, **queue}
 
 

@@ -109,3 +109,14 @@ def test_only_the_published_size_asks_for_recorded_noises():
     for preset in PRESETS:
         run = recipe(positives="ssps-clustering", preset=preset)
         assert run.noises == run.start_from.noises == ("bank" if preset == "paper" else "made")
+
+
+def test_the_real_voices_have_proportions_of_their_own_at_mini():
+    run = recipe(positives="ssps-clustering", corpus="somewhere/voices")
+    assert (run.clusters, run.positive_queue, run.window) == (1474, 1474, 1)
+    assert run.corpus_options == {"sessions": "simulated", "channel": 0.2}
+    assert (run.epochs, run.start_from.epochs) == (10, 40)
+    assert recipe(positives="ssps-nn", corpus="voices").window == 1
+    other = recipe(positives="ssps-clustering", corpus="somewhere/else")
+    assert (other.clusters, other.corpus_options) == (recipes.CLUSTERS["mini"], {})
+    assert recipe(corpus="voices", preset="smoke").epochs == recipe(preset="smoke").epochs

@@ -29,6 +29,7 @@ NEAREST = (1, 2, 3, 5, 8, 12, 16, 23, 35, 50)  # M of SSPS-NN
 # K and M of the rows of Table II that the book also trains (see `own_clusters`): as many clusters
 # as speakers, the recipe's, as many as recordings.
 SPEAKERS, RECIPE = (6_000, 0), (25_000, 1)
+VOICES = (690, 3_147)  # training speakers and recordings of the real voices
 TRAINED = (SPEAKERS, (25_000, 0), RECIPE, (150_000, 0), (150_000, 1))
 
 
@@ -37,8 +38,8 @@ def name(k: int, m: int) -> str:
     return f"ssps-clustering, K = {k:,}, M = {m}"
 
 
-def own_clusters(k: int, preset: str) -> int:
-    """The K at the size of `preset` that stands for one in `TRAINED`.
+def own_clusters(k: int, preset: str, corpus: str = "simulated") -> int:
+    """The K at the size of `preset` and corpus that stands for one in `TRAINED`.
 
     6,000 is about one cluster for each speaker, 150,000 about one for each recording, and 25,000
     is the recipe's between them; at preset "paper" they are themselves.
@@ -48,11 +49,13 @@ def own_clusters(k: int, preset: str) -> int:
     """
     if preset == "paper":
         return k
-    size = recipes.COMMON[preset]["corpus_options"]
-    speakers = size["speakers"]
-    own = {6_000: speakers, 25_000: recipes.CLUSTERS[preset],
-           150_000: speakers * size["recordings"]}  # fmt: skip
-    return own[k]
+    size = recipes.size_of(preset, corpus)
+    if size == "voices":
+        speakers, recordings = VOICES
+    else:
+        options = recipes.COMMON[size]["corpus_options"]
+        speakers, recordings = options["speakers"], options["speakers"] * options["recordings"]
+    return {6_000: speakers, 25_000: recipes.CLUSTERS[size], 150_000: recordings}[k]
 
 
 def position(k: float, speakers: int, recordings: int) -> float:

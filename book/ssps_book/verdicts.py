@@ -118,19 +118,22 @@ class Verdict:
         return "reproduced" if all(low > 0 for low, _ in intervals) else "not shown"
 
 
-def configs(preset: str, seed: int = 1717, **changes) -> dict[tuple[str, str], RunConfig]:
+def configs(
+    preset: str, seed: int = 1717, corpus: str = "simulated", **changes
+) -> dict[tuple[str, str], RunConfig]:
     """The runs that the claims compare, by framework and kind; `changes` go to `recipe`."""
+    changes = {"preset": preset, "seed": seed, "corpus": corpus, **changes}
     common = ("ssl", "ssl-continued", "ssps-clustering", "supervised")
     wanted = {(name, kind): KINDS[kind] for name in FRAMEWORKS for kind in common}
     cells = {
         grid.name(k, m): (
-            "ssps-clustering", {"clusters": grid.own_clusters(k, preset), "window": m},
+            "ssps-clustering", {"clusters": grid.own_clusters(k, preset, corpus), "window": m},
         )
         for k, m in grid.TRAINED
     }  # fmt: skip
     wanted |= {("simclr", kind): how for kind, how in (KINDS | PLAIN | cells).items()}
     return {
-        (name, kind): recipes.recipe(name, positives, preset=preset, seed=seed, **changes | more)
+        (name, kind): recipes.recipe(name, positives, **changes | more)
         for (name, kind), (positives, more) in wanted.items()
     }
 

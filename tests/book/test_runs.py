@@ -9,6 +9,7 @@ import pytest
 import runs
 from execute import BOOK
 from ssps_lib import recipes, training
+from ssps_lib.training import record
 
 
 @pytest.fixture
@@ -68,15 +69,49 @@ def test_a_run_that_another_process_trained_is_listed_and_not_trained_again(home
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     trained = done.stdout.splitlines()
-    announced = ["1 of 1: simclr, ssl, seed 1717", "K and M at the start of SSPS, seed 1717"]
+    announced = ["1 left: simclr, ssl, seed 1717", "K and M at the start of SSPS, seed 1717"]
     assert trained[:2] == announced
     grid, run = files = sorted((home / "records").glob("*.json"))
     assert (grid.name.split("-")[0], run.name.split("-")[0]) == ("grid", "simclr")
     assert "record" in trained[2]
     assert f"{json.loads(run.read_text())['scores']['eer']:.2f} %" in trained[2]
-    assert trained[-1] == "1 of 1 runs have a record"
+    assert trained[-1] == "1 of 1 runs have a record; 0 left"
     times = [file.stat().st_mtime_ns for file in files]
     for again in ([*options, "--list"], options):
         assert runs.main(again) == 0
         assert capsys.readouterr().out.splitlines() == trained[2:]
     assert [file.stat().st_mtime_ns for file in files] == times
+
+
+HOLD = """
+import sys
+from ssps_lib import recipes
+from ssps_lib.training.run import alone
+with alone(recipes.recipe(preset="smoke")):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_another_process_trains_is_not_free_nor_what_starts_from_it(home):
+    ssl, other = recipes.recipe(preset="smoke"), recipes.recipe("moco", preset="smoke")
+    continued = recipes.recipe(positives="supervised", preset="smoke")
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "held\n"
+        assert [runs.free(config) for config in (ssl, continued, other)] == [False, False, True]
+        process.stdin.close()
+        process.wait()
+    assert runs.free(continued)
+
+
+def test_hours_that_are_left_come_from_the_runs_that_are_recorded(home):
+    planned = runs.plan("mini", 1)
+    assert runs.left(planned) == f"{len(planned)} left"
+    ssl = planned[0].config
+    rows = {"format": 1, "seconds": 3600.0, "metrics": []}
+    (home / "records").mkdir()
+    record.write(home / "records" / ssl.name, rows, {})
+    hours = sum(runs.cost(one.config) for one in planned[1:]) / runs.cost(ssl)
+    assert runs.left(planned) == f"{len(planned) - 1} left, about {hours:.1f} hours"
