@@ -115,7 +115,7 @@ def test_the_real_voices_have_proportions_of_their_own_at_mini():
     run = recipe(positives="ssps-clustering", corpus="somewhere/voices")
     assert (run.clusters, run.positive_queue, run.window) == (1474, 1474, 1)
     assert run.corpus_options == {"sessions": "simulated", "channel": 0.2}
-    assert (run.epochs, run.start_from.epochs) == (10, 40)
+    assert (run.epochs, run.start_from.epochs) == (15, 30)
     assert recipe(positives="ssps-nn", corpus="voices").window == 1
     other = recipe(positives="ssps-clustering", corpus="somewhere/else")
     assert (other.clusters, other.corpus_options) == (recipes.CLUSTERS["mini"], {})
