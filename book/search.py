@@ -20,7 +20,10 @@ from ssps_lib import files, recipes, training
 
 FRAME_SHIFT = {"hop_length": 320}  # 20 ms; half the work
 
-VOICES = {"corpus": "voices", "corpus_options": {"sessions": "simulated", "channel": 0.2}}
+VOICES = {
+    "corpus": "voices", "corpus_options": {"sessions": "simulated", "channel": 0.2},
+    "reference_crop": 4.0,
+}  # fmt: skip
 CONTINUED = ("ssps-clustering", "ssps-nn", "supervised", "ssl-continued")  # of a trial on voices
 CLUSTERS = 1474  # on voices: the geometric mean of 690 speakers and 3,147 recordings
 
