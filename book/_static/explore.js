@@ -1,6 +1,6 @@
 // Figures to explore: each takes the place of the static figure that its numbers belong to, or
 // stands above it.
-// Without scripts, and on paper, the static figure is what is seen. See ssps_lib.explorable.
+// Without scripts, and on paper, the static figure is what is seen. See ssps_book.explorable.
 (() => {
   const SVG = "http://www.w3.org/2000/svg";
   const GLYPHS = [ // a mark for each recording, about 9 across
@@ -23,7 +23,30 @@
     const tell = () => input.setAttribute("aria-valuetext", stops[input.value]);
     input.addEventListener("input", () => { tell(); changed(); });
     tell();
-    return { label: make("label", {}, name, input), get: () => Number(input.value) };
+    const set = (value) => { input.value = value; tell(); changed(); };
+    return { label: make("label", {}, name, input), get: () => Number(input.value), set };
+  }
+
+  // A button that moves a slider from stop to stop, until its end or the next press.
+  function player(place, last, pause) {
+    const button = make("button", { type: "button" }, "Play");
+    let timer = null;
+    function stop() {
+      clearInterval(timer);
+      timer = null;
+      button.textContent = "Play";
+    }
+    function step() {
+      if (place.get() >= last) stop();
+      else place.set(place.get() + 1);
+    }
+    button.addEventListener("click", () => {
+      if (timer !== null) return stop();
+      if (place.get() >= last) place.set(0);
+      button.textContent = "Pause";
+      timer = setInterval(step, pause);
+    });
+    return { label: button };
   }
 
   function choice(name, options, changed) {
@@ -37,27 +60,39 @@
     box.append(bar, told, picture);
   }
 
-  // Points of utterances that move from one map to the next.
+  // Points of utterances that move from one map to the next, and lines to their pseudo-positives.
   function maps(box, data) {
     const told = make("output", { "aria-live": "polite" });
     const points = data.speakers.map((speaker, i) => make("path", {
       class: "point", d: GLYPHS[data.recordings[i] % GLYPHS.length],
       fill: data.colors[speaker % data.colors.length], stroke: "#fbfaf7", "stroke-width": 0.6,
     }));
-    const picture = make("svg", { viewBox: "0 0 440 400", role: "img", "aria-label": data.label }, ...points);
+    const lines = data.pairs.length ? data.speakers.map(() => make("line", { "stroke-width": 0.9 })) : [];
+    const picture = make("svg", { viewBox: "0 0 440 400", role: "img", "aria-label": data.label },
+      ...lines, ...points);
     const names = data.frames.map((frame) => frame.title);
     const place = slider("Training", names, data.start, draw);
     const every = data.names.map((name) => "speaker " + name);
     const who = choice("Show", ["all speakers", ...every], draw);
     function draw() {
       const frame = data.frames[place.get()], only = who.get() - 1;
-      frame.points.forEach(([x, y], i) => {
-        points[i].style.transform = `translate(${20 + 400 * x}px, ${20 + 360 * (1 - y)}px)`;
+      const at = frame.points.map(([x, y]) => [20 + 400 * x, 20 + 360 * (1 - y)]);
+      at.forEach(([x, y], i) => {
+        points[i].style.transform = `translate(${x}px, ${y}px)`;
         points[i].style.opacity = only < 0 || data.speakers[i] === only ? 0.9 : 0.12;
+      });
+      lines.forEach((line, i) => {
+        const j = data.pairs[place.get()][i], [x, y] = at[i];
+        const [u, v] = j >= 0 ? at[j] : j === -1 ? [x + 8, y - 8] : [x, y];
+        const right = j >= 0 && data.speakers[i] === data.speakers[j];
+        for (const [name, value] of Object.entries({ x1: x, y1: y, x2: u, y2: v })) line.setAttribute(name, value);
+        line.setAttribute("stroke", right ? "#5b8c5a" : "#b3443c");
+        line.style.opacity = only < 0 || data.speakers[i] === only ? 0.55 : 0;
       });
       told.textContent = frame.title + ", " + frame.note;
     }
-    assemble(box, picture, [place, who], told);
+    const play = data.pairs.length ? [player(place, names.length - 1, 1200)] : [];
+    assemble(box, picture, [place, ...play, who], told);
     draw();
   }
 

@@ -40,6 +40,7 @@ def maps(
     speakers: np.ndarray,
     recordings: np.ndarray,
     start: int = 0,
+    pairs: Sequence[Sequence[int]] = (),
 ) -> Explorable:
     """Maps of the same utterances, from one of which to the next a slider leads (Figure 6).
 
@@ -51,6 +52,8 @@ def maps(
         frames: title -> (a few words about it, points (N, 2)).
         speakers, recordings: (N,) labels, the same for all maps.
         start: position of the map that is shown first.
+        pairs: for each map, (N,) places of the utterances to which a line leads; a negative number
+            is a line to nowhere. With them the maps play one after the other.
     """
     speaker = np.unique(speakers, return_inverse=True)[1]
     recording = np.zeros_like(speaker)
@@ -64,6 +67,7 @@ def maps(
         shown.append({"title": title, "note": note, "points": rows})
     return Explorable({
         "kind": "maps", "figure": figure, "start": start, "frames": shown,
+        "pairs": [list(map(int, own)) for own in pairs],
         "speakers": speaker.tolist(), "recordings": recording.tolist(),
         "names": [str(one + 1) for one in np.unique(speaker)], "colors": SPEAKERS,
     })  # fmt: skip

@@ -1,0 +1,52 @@
+"""The maps of SSPS epoch by epoch: what is seen of a run is that run."""
+
+import numpy as np
+import pytest
+import torch
+
+from ssps_book import bootstrap
+from ssps_lib import recipes, training
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory):
+    """A finished run at preset smoke, and what was measured of it."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("SSPS_HOME", str(tmp_path_factory.mktemp("home")))
+    config = recipes.recipe(positives="ssps-clustering", preset="smoke", seed=5, epochs=3)
+    yield training.run(config), bootstrap.measure(config)
+    patch.undo()
+
+
+def test_frames_are_those_of_the_run(seen):
+    run, found = seen
+    before, *epochs = found["frames"]
+    assert [frame["epoch"] for frame in found["frames"]] == [3, 4]
+    last = training.run(run.config.start_from).metrics["dev_eer"][-1]
+    assert before["dev_eer"] == pytest.approx(last)
+    assert [frame["dev_eer"] for frame in epochs] == pytest.approx(run.metrics["dev_eer"])
+    trained = run.metrics["speaker_accuracy"]
+    assert [before["speaker_accuracy"]] == pytest.approx(trained, abs=1e-6)
+
+
+def test_places_lie_among_the_utterances_of_ten_speakers(seen):
+    _, found = seen
+    speakers = np.array(found["speakers"])
+    assert len(np.unique(speakers)) == bootstrap.SPEAKERS
+    for frame in found["frames"]:
+        pos = np.array(frame["positives"])
+        assert pos.shape == speakers.shape
+        assert -2 <= pos.min() <= pos.max() < len(speakers)
+        assert (pos >= 0).any()
+        assert (pos != np.arange(len(pos))).all()
+        assert np.shape(frame["points"]) == (len(speakers), 2)
+
+
+def test_a_turn_between_two_times_moves_no_point():
+    draw = torch.Generator().manual_seed(0)
+    centres = torch.randn(4, 16, generator=draw).repeat_interleave(8, 0)
+    y = torch.nn.functional.normalize(centres + 0.2 * torch.randn(32, 16, generator=draw), dim=1)
+    turn = torch.linalg.qr(torch.randn(16, 16, generator=draw))[0]
+    first, second = bootstrap.together([y, y @ turn])
+    spread = np.linalg.norm(first - first.mean(0), axis=1).mean()
+    assert np.linalg.norm(first - second, axis=1).max() < 0.2 * spread
