@@ -91,3 +91,9 @@ def together(seen: list[Tensor]) -> np.ndarray:
 def name(config: RunConfig) -> str:
     """Of the record of a run."""
     return f"bootstrap-{config.hash}"
+
+
+def load() -> dict:
+    """The stored record, which the book has of one run."""
+    (only,) = records.folder().glob("bootstrap-*.json")
+    return records.load_values(only.stem) or {}

@@ -96,3 +96,10 @@ def load_values(name: str) -> dict | None:
     """What `save_values` stored; None if there is nothing."""
     target = folder() / f"{name}.json"
     return json.loads(target.read_text()) if target.exists() else None
+
+
+def searched(framework: str) -> list[dict]:
+    """The stored trials of `book/search.py`, the recipe's own first, then the worst to the best."""
+    found = [load_values(file.stem) or {} for file in folder().glob("search-*.json")]
+    own = [row for row in found if row.get("framework") == framework]
+    return sorted(own, key=lambda row: (row["label"] != "the recipe", -row["dev_eer"]))
