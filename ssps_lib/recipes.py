@@ -127,7 +127,10 @@ NEAREST = {"smoke": 3, "mini": 5, "voices": 1, "paper": 50}
 
 FRAMEWORK["voices"] = FRAMEWORK["mini"]
 
-LATE = ("clusters", "window", "candidates", "positive_queue")  # no matter of the SSL training
+LATE = (  # no matter of the SSL training
+    "clusters", "window", "candidates", "positive_queue", "reference_crop",
+    "reference_augmentation",
+)  # fmt: skip
 
 
 def recipe(
@@ -150,9 +153,9 @@ def recipe(
 
     Args:
         changes: fields of `RunConfig` that replace the recipe's (`framework_options` are added to
-            them). Clusters, window, candidates, positive queue and augmentation of a continued run
-            leave its SSL training as it is (Table V: the published runs without augmentation start
-            from an augmented one); all others concern both.
+            them). `LATE` ones and the augmentation of a continued run leave its SSL training as it
+            is (Table V: the published runs without augmentation start from an augmented one); all
+            others concern both.
 
     Raises:
         ValueError: an unknown name or field, or what `RunConfig` refuses.

@@ -57,7 +57,15 @@ def test_small_encoders_can_be_built(preset, name):
 
 
 @pytest.mark.parametrize(
-    "change", [{"clusters": 9}, {"window": 3}, {"candidates": "cluster"}, {"positive_queue": 30}]
+    "change",
+    [
+        {"clusters": 9},
+        {"window": 3},
+        {"candidates": "cluster"},
+        {"positive_queue": 30},
+        {"reference_crop": 2.0},
+        {"reference_augmentation": True},
+    ],
 )
 def test_choices_of_ssps_leave_the_ssl_run_as_it_is(change):
     run = recipe(positives="ssps-clustering", preset="smoke", **change)

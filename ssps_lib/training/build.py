@@ -127,6 +127,7 @@ def build(config: RunConfig, folder: Path, processes: int = 1) -> Parts:
         config.seed,
         device,
         sampler if sampler.from_audio else None,
+        config.reference_augmentation,
     )
     return Parts(
         config, folder, accelerator, splits, framework, model, optimizer,
@@ -171,12 +172,15 @@ def check(config: RunConfig, splits: Splits) -> None:
 
 def check_crops(config: RunConfig, framework: Framework, samples: int) -> None:
     """ValueError where a frame is longer than the longest utterance, or than the noises."""
-    longest, found = max(framework.crops) * config.crop, samples / SAMPLE_RATE
-    if longest > found:
-        raise ValueError(
-            f"crop is {config.crop} s, which makes frames of {longest} s, but the longest "
-            f"utterance or noise has {found:.1f} s: choose a shorter crop"
-        )
+    frames = {"crop": (config.crop, max(framework.crops) * config.crop)}
+    if config.reference_augmentation:
+        frames["reference_crop"] = (config.reference_crop,) * 2
+    for name, (seconds, longest) in frames.items():
+        if longest > samples / SAMPLE_RATE:
+            raise ValueError(
+                f"{name} is {seconds} s, which makes frames of {longest} s, but the longest "
+                f"utterance or noise has {samples / SAMPLE_RATE:.1f} s: choose a shorter {name}"
+            )
 
 
 def build_accelerator(config: RunConfig, folder: Path, processes: int) -> Accelerator:

@@ -24,7 +24,7 @@ VERSION = 1  # of the training semantics: raise it when the same config trains d
 
 LATER = {  # fields that came later, and their defaults: runs without them keep their names
     "schedule_epochs": None, "queue_precision": "no", "kmeans_precision": "no", "compiler": "no",
-    "noises": "made",
+    "noises": "made", "reference_augmentation": False,
 }  # fmt: skip
 NEEDED = {  # by the positives
     "ssps-nn": ("window",),
@@ -96,6 +96,7 @@ class RunConfig:
     corpus_options: Options = field(default_factory=dict)
     crop: PositiveFloat = 2.0  # duration of a frame
     reference_crop: PositiveFloat = 4.0  # duration of the reference frame (III-C1)
+    reference_augmentation: bool = False  # distorts it as the views are; the paper does not
     augmentation: Literal["none", "reverb+noise", "dino"] = "reverb+noise"
     noises: Literal["made", "bank"] = "made"  # from training speech, or packed with the corpus
     # model (II, IV-C)

@@ -34,7 +34,8 @@ class Batch:
         index: (B,) training indices of all processes, on the CPU.
         own: (B / W,) those of this process, on the CPU.
         views: augmented frames [(B / W, T_v), ...] on the device.
-        reference: longer frames without distortion (B / W, T) (III-C1); None without SSPS.
+        reference: longer frames (B / W, T), in the paper without distortion (III-C1); None without
+            SSPS.
         labels: (B / W,) speakers on the device, for the supervised baseline and observers.
         uniform: (B, 2) numbers in [0, 1) that decide pos(i), on the CPU.
     """
@@ -58,6 +59,7 @@ class Data:
         batch_size: B, over all processes.
         partner: chooses the utterance pos(i) from which every second view is cut instead, where
             positives are not taken from the queue but encoded with the mini-batch (supervised).
+        distorted_reference: whether the augmentation is also that of the reference frame.
     """
 
     def __init__(
@@ -70,11 +72,13 @@ class Data:
         seed: int,
         device: torch.device | str = "cpu",
         partner: PositiveSampler | None = None,
+        distorted_reference: bool = False,
     ) -> None:
         self.corpus, self.augmentation, self.partner = corpus, augmentation, partner
         self.samples = [round(seconds * SAMPLE_RATE) for seconds in crops]
         self.reference = None if reference is None else round(reference * SAMPLE_RATE)
         self.batch_size, self.seed, self.device = batch_size, seed, torch.device(device)
+        self.distorted_reference = distorted_reference
         self.labels = torch.from_numpy(corpus.speakers).to(device)
 
     def order(self, epoch: int) -> list[np.ndarray]:
@@ -135,10 +139,14 @@ class Data:
         own = index[own_share(len(index))]
         frames = [x.to(self.device, non_blocking=True).float() / 32768 for x in frames]
         reference = frames.pop() if self.reference is not None else None
-        views = []
-        for v, view in enumerate(frames):
-            uniform = draws.uniform(self.seed, epoch, own, COLUMNS, DISTORTIONS + v)
-            views.append(self.augmentation(view, to_device(uniform, self.device)))
+
+        def distorted(frame: Tensor, stream: int) -> Tensor:
+            uniform = draws.uniform(self.seed, epoch, own, COLUMNS, DISTORTIONS + stream)
+            return self.augmentation(frame, to_device(uniform, self.device))
+
+        views = [distorted(view, v) for v, view in enumerate(frames)]
+        if reference is not None and self.distorted_reference:
+            reference = distorted(reference, REFERENCE)
         labels = self.labels[to_device(own, self.device)]
         everyone, mine = torch.from_numpy(index), torch.from_numpy(own)
         return Batch(epoch, everyone, mine, views, reference, labels, self.choices(epoch, index))

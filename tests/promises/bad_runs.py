@@ -187,6 +187,11 @@ RUNS = {
     "M above N": run({"positives": "ssps-nn", "window": 32}, "M is 32 neighbours", "lower M"),
     "queue above N": run(SSPS | {"positive_queue": 33}, "positive_queue is 33", "lower it"),
     "long crop": run({"crop": 1.5}, "crop is 1.5 s", "choose a shorter crop"),
+    "long distorted reference": run(
+        {"reference_crop": 9.0, "reference_augmentation": True},
+        "reference_crop is 9.0 s",
+        "choose a shorter reference_crop",
+    ),
     "short crop": run({"crop": 0.01}, "has 160 samples", "expected more than 256"),
     "a temperature of 0": run({"framework_options": {"temperature": 0.0}}, "is 0.0", "above 0"),
     "a temperature in words": run(

@@ -10,7 +10,7 @@ from ssps_lib.training import RunConfig, config, from_dict, with_seed
 
 OTHER = {
     "corpus": "other", "corpus_options": {"speakers": 9}, "crop": 1.0, "reference_crop": 3.0,
-    "augmentation": "none", "noises": "bank",
+    "augmentation": "none", "noises": "bank", "reference_augmentation": True,
     "framework": "moco", "framework_options": {"temperature": 0.1},
     "encoder": "fast_resnet34", "encoder_options": {"channels": 8}, "positives": "supervised",
     "clusters": 7, "window": 3, "candidates": "cluster", "positive_queue": 5, "epochs": 3,

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from ssps_lib import draws
-from ssps_lib.augmentation import Augmentation, Bank
+from ssps_lib.augmentation import COLUMNS, Augmentation, Bank
 from ssps_lib.corpora import Corpus
 from ssps_lib.positives import PositiveSampler
 from ssps_lib.training import data as room
-from ssps_lib.training.data import REFERENCE, VIEWS, Data
+from ssps_lib.training.data import DISTORTIONS, REFERENCE, VIEWS, Data
 
 LENGTHS = [900, 1200, 700, 2000]
 SAMPLES = 800
@@ -98,6 +98,16 @@ def test_references_are_longer_and_clean(corpus):
     )
     repeated = np.resize(corpus.audio(2), 1600)  # 700 samples are too few
     np.testing.assert_array_equal(np.round(reference[1].numpy() * 32768), repeated)
+
+
+def test_references_are_distorted_where_they_are_asked_to_be(corpus):
+    data = data_of(corpus, "reverb+noise", distorted_reference=True)
+    batch, clean = (d.batch(2, np.array([3, 2])) for d in (data, data_of(corpus, "reverb+noise")))
+    uniform = draws.uniform(0, 2, np.array([3, 2]), COLUMNS, DISTORTIONS + REFERENCE)
+    expected = data.augmentation(clean.reference, torch.from_numpy(uniform))
+    assert torch.equal(batch.reference, expected)
+    assert not torch.equal(batch.reference, clean.reference)
+    assert all(map(torch.equal, batch.views, clean.views))
 
 
 def test_choices_are_uniform_numbers_of_the_utterance(corpus):
