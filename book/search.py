@@ -24,6 +24,7 @@ VOICES = {
     "corpus": "voices", "corpus_options": {"sessions": "simulated", "channel": 0.2},
     "reference_crop": 4.0,
 }  # fmt: skip
+MONITORS = ("nmi_ratio", "embedding_std", "assignment_entropy", "teacher_entropy")
 CONTINUED = ("ssps-clustering", "ssps-nn", "supervised", "ssl-continued")  # of a trial on voices
 CLUSTERS = 1474  # on voices: the geometric mean of 690 speakers and 3,147 recordings
 
@@ -117,12 +118,18 @@ def trial(framework: str, label: str) -> dict:
         continued, k = continue_(framework, changes), CLUSTERS
     found = grid.measure(run.config, clusters=(k,), windows=(0, 1), nearest=(1,))
     start = {f"{r['positives']}, M = {r['m']}": r["speaker_accuracy"] for r in found["rows"]}
-    curve = [row["dev_eer"] for row in run.record["metrics"]]
     return {
         "framework": framework, "label": label, "changes": changes, "name": run.name,
-        "dev_eer": curve[-1], "curve": curve, "start": start, **continued,
+        **shown(run.record["metrics"]), "start": start, **continued,
         "seconds": run.record["seconds"], "machine": run.record["machine"],
     }  # fmt: skip
+
+
+def shown(rows: list[dict]) -> dict:
+    """What the epochs of a trial showed of the development speakers, and of a collapse."""
+    curve = [row["dev_eer"] for row in rows]
+    last = {name: value for name, value in rows[-1].items() if name in MONITORS}
+    return {"dev_eer": curve[-1], "curve": curve, "last": last}
 
 
 def continue_(framework: str, changes: dict) -> dict:
@@ -147,9 +154,8 @@ def given_up(framework: str, label: str) -> dict:
     changes = TRIALS[framework][label]
     made = config(framework, changes)
     lines = (training.run_folder(made) / "metrics.jsonl").read_text().splitlines()
-    curve = [json.loads(line)["dev_eer"] for line in lines]
     return {"framework": framework, "label": label, "changes": changes, "name": made.name,
-            "stopped": len(curve), "dev_eer": curve[-1], "curve": curve, "start": {}}  # fmt: skip
+            "stopped": len(lines), **shown(list(map(json.loads, lines))), "start": {}}  # fmt: skip
 
 
 def path(framework: str, label: str) -> str:
