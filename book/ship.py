@@ -28,7 +28,7 @@ tags:
 
 A narrow ECAPA-TDNN ({channels} channels, {dim} dimensions, {kib} KiB), trained by SimCLR in the run
 `{run}` of the book; the mean of the weights of its last
-{averaged} epochs. Training and test voices are real and come from the same eight public collections; the
+{averaged} epochs. Training and test voices are real and come from the same public collections; the
 rooms, microphones and noises that tell their recordings apart are simulated.
 
 | measured on | trials | EER |

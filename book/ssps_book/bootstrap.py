@@ -6,6 +6,7 @@ at the memory queues before each epoch.
 
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -49,7 +50,7 @@ def measure(config: RunConfig) -> dict:
                 break
             values = loop.train_epoch(parts, notice) | loop.observe(parts)
             parts.position.next_epoch(values)
-    for one, points in zip(frames, together(seen), strict=True):
+    for one, points in zip(frames, maps(seen), strict=True):
         one["points"] = points.round(1).tolist()
     corpus, own = parts.data.corpus, index.numpy()
     return records.measured(
@@ -74,18 +75,19 @@ def frame(parts: Parts, index: Tensor) -> dict[str, Any]:
     return {"epoch": epoch, "speaker_accuracy": accuracy, "positives": chosen}
 
 
-def together(seen: list[Tensor]) -> np.ndarray:
-    """One map of the same n utterances at several times, (times, n, 2).
+def maps(seen: list[Tensor]) -> Iterator[np.ndarray]:
+    """A t-SNE map (n, 2) of each time, which begins where the map of the time before has ended: an
+    utterance stays near where it was, unless its neighbours have changed."""
+    from sklearn.manifold import TSNE
 
-    The representations of each time are turned to those of the time before, which changes no
-    cosine within a time; then an utterance stays near where it was, unless it has moved.
-    """
-    turned = [seen[0]]
-    for y in seen[1:]:
-        left, _, right = torch.linalg.svd(y.T @ turned[-1])
-        turned.append(y @ left @ right)
-    points = analysis.tsne(torch.cat(turned))
-    return points.reshape(len(seen), -1, 2)
+    points = analysis.tsne(seen[0])
+    for y in seen:
+        follow = TSNE(
+            2, init=points, early_exaggeration=1, metric="cosine",
+            perplexity=min(30, (len(y) - 1) / 3),
+        )  # fmt: skip
+        points = follow.fit_transform(y.numpy())
+        yield points
 
 
 def name(config: RunConfig) -> str:

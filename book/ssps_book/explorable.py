@@ -41,13 +41,11 @@ def maps(
     recordings: np.ndarray,
     start: int = 0,
     pairs: Sequence[Sequence[int]] = (),
-    turn: bool = True,
 ) -> Explorable:
     """Maps of the same utterances, from one of which to the next a slider leads (Figure 6).
 
     A map has no direction of its own, so each is turned and mirrored to lie nearest to the one
-    before it: what then moves has moved against its neighbours. Maps that were made together
-    have one (`turn=False`).
+    before it: what then moves has moved against its neighbours.
 
     Args:
         figure: name of the static figure whose place it takes.
@@ -63,9 +61,8 @@ def maps(
         recording[own] = np.unique(np.asarray(recordings)[own], return_inverse=True)[1]
     shown: list[dict[str, Any]] = []
     before = None
-    scale = max(np.abs(points - points.mean(axis=0)).max() for _, points in frames.values())
     for title, (note, points) in frames.items():
-        before = turned(points, before) if turn else (points - points.mean(axis=0)) / scale
+        before = turned(points, before)
         rows = ((before + 1) / 2).round(3).tolist()
         shown.append({"title": title, "note": note, "points": rows})
     return Explorable({

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ssps_book import bootstrap
+from ssps_book import bootstrap, explorable
 from ssps_lib import recipes, training
 
 
@@ -42,11 +42,11 @@ def test_places_lie_among_the_utterances_of_ten_speakers(seen):
         assert np.shape(frame["points"]) == (len(speakers), 2)
 
 
-def test_a_turn_between_two_times_moves_no_point():
+def test_a_map_goes_on_from_the_one_before():
     draw = torch.Generator().manual_seed(0)
-    centres = torch.randn(4, 16, generator=draw).repeat_interleave(8, 0)
-    y = torch.nn.functional.normalize(centres + 0.2 * torch.randn(32, 16, generator=draw), dim=1)
-    turn = torch.linalg.qr(torch.randn(16, 16, generator=draw))[0]
-    first, second = bootstrap.together([y, y @ turn])
-    spread = np.linalg.norm(first - first.mean(0), axis=1).mean()
-    assert np.linalg.norm(first - second, axis=1).max() < 0.2 * spread
+    centres = torch.randn(10, 64, generator=draw).repeat_interleave(12, 0)
+    y = torch.nn.functional.normalize(centres + 0.3 * torch.randn(120, 64, generator=draw), dim=1)
+    turn = torch.linalg.qr(torch.randn(64, 64, generator=draw))[0]  # changes no cosine
+    first, second = bootstrap.maps([y, y @ turn])
+    first = explorable.turned(first)  # within [-1, 1]
+    assert np.abs(explorable.turned(second, first) - first).max() < 0.1
