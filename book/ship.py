@@ -11,7 +11,7 @@ import json
 import numpy as np
 
 from ssps_book import records
-from ssps_lib import encoders, pretrained, recipes, training
+from ssps_lib import corpora, encoders, pretrained, recipes, training
 from ssps_lib.training import record
 
 README = """---
@@ -24,7 +24,7 @@ tags:
 - speaker-verification
 ---
 
-# A small speaker encoder, trained without labels on {speakers} real speakers
+# A small speaker encoder, trained without labels on {train_speakers} real speakers
 
 A narrow ECAPA-TDNN ({channels} channels, {dim} dimensions, {kib} KiB), trained by SimCLR in the run
 `{run}` of the book; the mean of the weights of its last
@@ -57,13 +57,15 @@ def calibration(run: training.Run) -> dict:
     false_alarm = 1 - np.append(0, np.cumsum(run.arrays["nontarget_scores"]))
     shown = np.flatnonzero((miss > 0) | (false_alarm < 1))
     shown = shown[: np.flatnonzero(miss[shown] >= 1 - 1e-6)[0] + 1]
-    scores = run.record["scores"]
+    scores, config = run.record["scores"], run.config
+    heard = corpora.open_corpus(config.corpus, **config.corpus_options).train
     return {
         "record": run.record["name"],
+        "train_speakers": len(np.unique(heard.speakers)),
         "trials": scores["trials"],
         "test_speakers": scores["test_speakers"],
         "eer": scores["eer"],
-        "threshold": float(record.BINS[np.argmin(abs(miss - false_alarm))]),
+        "threshold": round(float(np.interp(0, miss - false_alarm, record.BINS)), 3),
         "scores": record.BINS[shown].round(2).tolist(),
         "miss": miss[shown].round(6).tolist(),
         "false_alarm": false_alarm[shown].clip(0).round(6).tolist(),
@@ -78,9 +80,9 @@ def ship(run: training.Run) -> None:
     target.write_text(json.dumps(known, indent=1) + "\n")
     weights = (pretrained.FOLDER / encoders.encoder.HUB_FILE).stat().st_size
     (pretrained.FOLDER / "README.md").write_text(README.format(
-        speakers=690, channels=encoder.config["channels"], dim=encoder.dim, kib=weights // 1024,
+        channels=encoder.config["channels"], dim=encoder.dim, kib=weights // 1024,
         run=known["record"], averaged=run.config.average_last,
-        **{name: known[name] for name in ("test_speakers", "trials", "eer")},
+        **{name: known[name] for name in ("train_speakers", "test_speakers", "trials", "eer")},
     ))  # fmt: skip
 
 

@@ -41,7 +41,7 @@ NOISES = _option(
 )  # fmt: skip
 ENCODER = _option(
     "--encoder", "checkpoint of a run (encoder.safetensors), released .pt file, or folder of "
-    "save_pretrained (default: the shipped encoder, simulated voices only)", Path,
+    "save_pretrained (default: the shipped encoder)", Path,
 )  # fmt: skip
 DEVICE = _option("--device", "cpu or cuda (default: cuda where there is one)")
 

@@ -46,13 +46,13 @@ def verify(arguments: argparse.Namespace) -> int:
         known = pretrained.calibration()
         miss, false_alarm = known.rates(cosine)
         print(
-            f"of {known.trials:,} trials of {known.test_speakers} simulated speakers, "
-            f"{100 * miss:.1f} % of those of one speaker scored lower and {100 * false_alarm:.1f} "
-            "% of those of two speakers as high"
+            f"of {known.trials:,} trials of {known.test_speakers} real speakers in simulated "
+            f"sessions, {100 * miss:.1f} % of those of one speaker scored lower and "
+            f"{100 * false_alarm:.1f} % of those of two speakers as high"
         )
         if threshold is None:
             threshold = known.threshold
-            origin = f"equal error {known.eer:.1f} % on SIMULATED voices"
+            origin = f"equal error {known.eer:.1f} % in SIMULATED sessions"
     if threshold is None:
         print("no threshold is known for this encoder: give one with --threshold")
         return 0

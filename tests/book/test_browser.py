@@ -153,7 +153,8 @@ STILL = """
 
 
 @pytest.mark.parametrize(
-    ("page", "picture"), [("11_representations.html", False), ("08_clusters.html", True)]
+    ("page", "picture"),
+    [("11_representations.html", False), ("08_clusters.html", True), ("05_ssps.html", False)],
 )
 def test_a_slider_changes_what_is_shown(build, page, picture, tmp_path):
     steps = [{"page": page, "do": EXPLORE}, {"page": f"{page}?no-scripts", "do": STILL}]
@@ -165,6 +166,27 @@ def test_a_slider_changes_what_is_shown(build, page, picture, tmp_path):
     assert moved["picture"] == picture
     assert still["boxes"] and set(still["boxes"]) == {0}
     assert min(still["images"]) > 50, "without scripts the static figure is missing"
+
+
+PLAY = """
+  const box = await view.until(() => view.document.querySelector(".explorable:not([hidden])"));
+  const button = box.querySelector("button"), slider = box.querySelector("input[type=range]");
+  const found = { words: [button.textContent], lines: box.querySelectorAll("svg line").length };
+  button.click();
+  found.words.push(button.textContent);
+  await view.until(() => Number(slider.value) > 1);
+  found.drawn = box.querySelector("output").textContent;
+  button.click();
+  found.words.push(button.textContent);
+  return found;
+"""
+
+
+def test_the_bootstrap_plays_and_pauses(build, tmp_path):
+    (found,) = walk(build.html, [{"page": "05_ssps.html", "do": PLAY}], tmp_path / "profile")
+    assert found["words"] == ["Play", "Pause", "Play"]
+    assert found["lines"] > 100
+    assert "epochs of SSPS" in found["drawn"]
 
 
 def test_the_search_finds_a_term(build, tmp_path):

@@ -57,15 +57,17 @@ def test_embed_prints_a_line_for_each_file_of_a_folder(folder, encoder, capsys):
     assert [Path(row[0]).name for row in rows] == ["a.wav", "b.wav", "c.wav", "d.flac"]
     found = np.array([[float(value) for value in row[1:]] for row in rows[:1]])
     np.testing.assert_allclose(found[0], alone(encoder, folder / "a.wav"), atol=1e-4)
-    assert "simulated voices only" in printed.err
+    assert pretrained.NOTE in printed.err
 
 
 def test_a_file_verifies_itself(folder, capsys):
     one = str(folder / "a.wav")
     assert main(["verify", one, one]) == 0
     text = capsys.readouterr().out
-    assert "cosine 1.0000" in text and "accepted: threshold 0.78" in text
-    assert "8.4 % on SIMULATED voices" in text and "9,600 trials of 80 simulated speakers" in text
+    known = pretrained.calibration()
+    assert "cosine 1.0000" in text and f"accepted: threshold {known.threshold:g}" in text
+    assert f"{known.eer:.1f} % in SIMULATED sessions" in text
+    assert f"{known.trials:,} trials of {known.test_speakers} real speakers" in text
 
 
 def test_verify_prints_the_cosine_and_obeys_a_threshold(folder, encoder, capsys):

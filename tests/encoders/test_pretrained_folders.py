@@ -92,8 +92,10 @@ def test_the_shipped_folder_is_small_and_loads():
     assert sum(file.stat().st_size for file in pretrained.FOLDER.glob("*.*")) < 2_000_000
     encoder = pretrained.encoder()
     assert not encoder.training and encoder(torch.randn(1, 16_000)).shape == (1, 128)
-    for text in ((pretrained.FOLDER / "README.md").read_text(), pretrained.NOTE):
-        assert "simulated voices" in text and "human speech" in text
+    known, page = pretrained.calibration(), (pretrained.FOLDER / "README.md").read_text()
+    assert f"| {known.trials:,} | {known.eer:.2f} % |" in page
+    assert f"on {known.train_speakers} real speakers" in page
+    assert "simulated" in page and "simulated" in pretrained.NOTE
 
 
 def test_calibration_follows_from_the_record_of_the_run():
@@ -102,18 +104,18 @@ def test_calibration_follows_from_the_record_of_the_run():
     assert (known.eer, known.trials) == (stored["scores"]["eer"], stored["scores"]["trials"])
     assert known.test_speakers == stored["scores"]["test_speakers"]
     config = stored["config"]
-    assert (config["corpus"], config["positives"]) == ("simulated", "ssps-clustering")
+    assert config["corpus"] == "voices" and config["positives"] != "supervised"
     assert config["encoder_options"].items() <= pretrained.encoder().config.items()
     miss = np.append(0, np.cumsum(arrays["target_scores"]))
     false_alarm = 1 - np.append(0, np.cumsum(arrays["nontarget_scores"]))
-    assert known.threshold == pytest.approx(record.BINS[np.argmin(abs(miss - false_alarm))])
+    assert known.threshold == pytest.approx(np.interp(0, miss - false_alarm, record.BINS), abs=1e-3)
     place = np.rint((np.array(known.scores) + 1) / 0.02).astype(int)
     np.testing.assert_allclose(known.miss, miss[place], atol=1e-5)
     np.testing.assert_allclose(known.false_alarm, false_alarm[place], atol=1e-5)
-    assert 100 * np.mean(known.rates(known.threshold)) == pytest.approx(known.eer, abs=0.1)
+    assert 100 * np.mean(known.rates(known.threshold)) == pytest.approx(known.eer, abs=0.3)
 
 
-def test_the_shipped_encoder_tells_simulated_voices_apart():
+def test_the_shipped_encoder_tells_new_voices_apart():
     size = simulated.Size(channel=1.4, traits=1.6)
     plan = [(400 + s, r, 0) for s in range(8) for r in range(3)]  # nobody it has heard
     audio = np.concatenate(list(simulated.render(size, plan)))
