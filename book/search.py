@@ -7,9 +7,9 @@
 
 Each trial is an SSL training at preset `mini`. What it is judged by: EER of the development
 speakers, and how many pseudo-positives would be right if SSPS began. A row holds nothing of the
-test speakers. No recipe was changed by it yet: runs with what is found are to use a corpus of
-another seed, none of whose speakers these trials heard. Several processes share the work: each
-takes the next free trial.
+test speakers. No recipe of the simulated corpus was changed by it yet: runs with what was found use
+a corpus of another seed, none of whose speakers these trials heard, and gather in `records/next`.
+Several processes share the work: each takes the next free trial.
 """
 
 import argparse
