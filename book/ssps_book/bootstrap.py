@@ -27,7 +27,7 @@ def measure(config: RunConfig) -> dict:
     """The map before each epoch of an SSPS run, and after the last.
 
     Returns:
-        The record: name, `config`, machine, seconds, versions, `speakers` and `recordings` of the
+        The record: name, `run` (its config), machine, seconds, versions, `speakers` and `recordings` of the
         n utterances of the first ten training speakers, and `frames`: epoch, dev_eer (that of the
         epoch before), speaker_accuracy of all pairs that are drawn, `points` (n, 2) and
         `positives`, for each of the n the place of its pseudo-positive among them, -1 where that
@@ -54,7 +54,7 @@ def measure(config: RunConfig) -> dict:
         one["points"] = points.round(1).tolist()
     corpus, own = parts.data.corpus, index.numpy()
     return records.measured(
-        name(config), parts.device, started, config=config.to_dict(), frames=frames,
+        name(config), parts.device, started, run=config.to_dict(), frames=frames,
         speakers=corpus.speakers[own].tolist(), recordings=corpus.recordings[own].tolist(),
     )  # fmt: skip
 

@@ -171,7 +171,8 @@ def headline(decided: Sequence[Verdict]) -> str:
     """
     by_word = {word: [v.claim for v in decided if v.verdict == word] for word in WORDS}
     counts = [f"{len(claims)} **{word}**" for word, claims in by_word.items()]
-    counts[0] = f"{len(by_word[WORDS[0]])} are **{WORDS[0]}**"
+    first = len(by_word[WORDS[0]])
+    counts[0] = f"{first} {'is' if first == 1 else 'are'} **{WORDS[0]}**"
     lines = [f"- **{w.capitalize()}**: {'; '.join(c)}." for w, c in by_word.items() if c]
     return "\n".join([f"Of {len(decided)} claims of the paper, {', '.join(counts)}.", "", *lines])
 
