@@ -27,11 +27,11 @@ def measure(config: RunConfig) -> dict:
     """The map before each epoch of an SSPS run, and after the last.
 
     Returns:
-        The record: name, `run` (its config), machine, seconds, versions, `speakers` and `recordings` of the
-        n utterances of the first ten training speakers, and `frames`: epoch, dev_eer (that of the
-        epoch before), speaker_accuracy of all pairs that are drawn, `points` (n, 2) and
-        `positives`, for each of the n the place of its pseudo-positive among them, -1 where that
-        is an utterance of somebody else, -2 where there is none.
+        The record: name, `run` (its config), machine, seconds, versions, `speakers` and
+        `recordings` of the n utterances of the first ten training speakers, and `frames`: epoch,
+        dev_eer (that of the epoch before), speaker_accuracy of all pairs that are drawn, `points`
+        (n, 2) and `positives`, for each of the n the place of its pseudo-positive among them, -1
+        where that is an utterance of somebody else, -2 where there is none.
 
     Raises:
         FileNotFoundError: the weights of the SSL run are not on this machine.
