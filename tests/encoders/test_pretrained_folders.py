@@ -126,3 +126,20 @@ def test_the_shipped_encoder_tells_new_voices_apart():
     trials = make_trials(speakers, corpus.recordings, 3, seed=0)
     scores = scorer.score(scorer.embed(pretrained.encoder(), corpus), trials)
     assert scorer.eer(scores, trials.labels) < 30
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(RECORDS.parent.glob("encoders/*/")), ids=lambda folder: folder.name
+)
+def test_encoders_of_the_book_load_and_name_a_record(folder):
+    encoder = Encoder.from_pretrained(folder)
+    assert encoder(torch.randn(1, 16_000)).shape == (1, encoder.dim)
+    page = (folder.parent / "README.md").read_text(encoding="utf-8")
+    (row,) = [line for line in page.splitlines() if line.startswith(f"| `{folder.name}`")]
+    stored, _ = record.read(RECORDS / row.split("`")[3])
+    assert stored["config"]["encoder_options"].items() <= encoder.config.items()
+
+
+def test_encoders_of_the_book_are_small():
+    sizes = [file.stat().st_size for file in RECORDS.parent.glob("encoders/*/*")]
+    assert len(sizes) >= 8 and sum(sizes) < 10_000_000
