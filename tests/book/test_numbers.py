@@ -16,6 +16,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from execute import BOOK
 from ssps_book import paper, records
 from ssps_lib import recipes
+from ssps_lib.training.config import from_dict
 
 CHAPTERS = sorted(BOOK.glob("*.ipynb"))
 NUMBER = re.compile(
@@ -147,6 +148,6 @@ def table(chapter, uuid):
 def test_status_shows_the_records_as_they_are():
     """Add or remove a record and this fails until appendix A2 is executed again."""
     read = [json.loads(file.read_text()) for file in records.folder().glob("*.json")]
-    runs = {r["name"][-12:]: f"{r['scores']['eer']:.2f}" for r in read if "config" in r}
+    runs = {from_dict(r["config"]).hash: f"{r['scores']['eer']:.2f}" for r in read if "config" in r}
     shown = {cells[-1]: cells[4] for cells in table("A2_records", "runs")}
     assert shown == runs, "the records have changed: python book/execute.py --chapters A2"

