@@ -58,6 +58,10 @@ def calibration(run: training.Run) -> dict:
     shown = np.flatnonzero((miss > 0) | (false_alarm < 1))
     shown = shown[: np.flatnonzero(miss[shown] >= 1 - 1e-6)[0] + 1]
     scores, config = run.record["scores"], run.config
+    threshold = round(float(np.interp(0, miss - false_alarm, record.BINS)), 3)
+    points = [(record.BINS[i].round(2), miss[i], false_alarm[i]) for i in shown]
+    points.append((threshold, scores["eer"] / 100, scores["eer"] / 100))  # finer than a bin
+    table = np.array(sorted(points)).T.clip(0).round(6).tolist()
     heard = corpora.open_corpus(config.corpus, **config.corpus_options).train
     return {
         "record": run.record["name"],
@@ -65,10 +69,8 @@ def calibration(run: training.Run) -> dict:
         "trials": scores["trials"],
         "test_speakers": scores["test_speakers"],
         "eer": scores["eer"],
-        "threshold": round(float(np.interp(0, miss - false_alarm, record.BINS)), 3),
-        "scores": record.BINS[shown].round(2).tolist(),
-        "miss": miss[shown].round(6).tolist(),
-        "false_alarm": false_alarm[shown].clip(0).round(6).tolist(),
+        "threshold": threshold,
+        **dict(zip(("scores", "miss", "false_alarm"), table, strict=True)),
     }
 
 
