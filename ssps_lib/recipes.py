@@ -59,16 +59,13 @@ COMMON: dict[str, dict[str, Any]] = {
 
 # What a framework changes (IV-C1 to IV-C5). The paper's options are the defaults of the classes,
 # but for MoCo's norms, with which a model depends on the number of processes.
-# `mini` and `smoke` follow four rules: (1) projector and head are as wide for their representation
-# as the paper's for 512; (2) prototypes and DINO's outputs are as many for each speaker, and SwAV's
-# queue as long for each prototype; (3) memories of the past, MoCo's queue and the momenta, reach as
-# far back in an epoch; (4) spans of epochs are the same part of the training, at least one epoch.
-# Learning rates, temperatures, weights and the clipped norm stay.
-# DINO departs from them at `mini`: by the rules (16 utterances, momentum 0.911) it learnt to tell
-# recordings, and the EER of the development speakers never fell below that of its first epoch. What
-# turned that was tried on development speakers: a larger batch, the learning rate in proportion to
-# it, a slower and softer teacher, the distortions and the shorter frames of the other frameworks
-# (appendix A1).
+# `mini` and `smoke` were scaled down by four rules: (1) projector and head are as wide for their
+# representation as the paper's for 512; (2) prototypes and DINO's outputs are as many for each
+# speaker, and SwAV's queue as long for each prototype; (3) memories of the past, MoCo's queue and
+# the momenta, reach as far back in an epoch; (4) spans of epochs are the same part of the training,
+# at least one epoch. Learning rates, temperatures, weights and the clipped norm stay.
+# At `mini` SwAV, VICReg and DINO depart from the rules, by which they learnt too little of a voice.
+# What they have was found on development speakers (appendix A1; `book/search.py`).
 # DINO's frames last 1, its global ones 2 `crop`. Paper: 40 Hamming-windowed bands for all; the
 # published DINO runs have encoder_options={"n_mels": 80, "window": "hann"}.
 DINO = {
