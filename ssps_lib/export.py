@@ -89,7 +89,7 @@ def to_onnx(encoder: Encoder, path: str | os.PathLike[str]) -> Path:
         import onnxscript  # noqa: F401
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"writing ONNX needs the package {error.name}: pip install 'ssps_lib[export]'",
+            f"writing ONNX needs the package {error.name}: pip install onnx onnxscript",
             name=error.name,
         ) from None
     torch.onnx.export(

@@ -2,8 +2,8 @@
 
 A corpus is a folder of recordings (<speaker>/<recording>/<utterance>, or train.csv with columns
 file, speaker, recording), VoxCeleb or LibriSpeech as they unpack, or a packed folder. Without
---encoder, the small encoder that comes with the library is used. It has heard SIMULATED VOICES
-ONLY, in training and in testing: it shows how the commands work and verifies nobody.
+--encoder, the small encoder that comes with the library is used. It was trained and tested on real
+voices in SIMULATED sessions: it shows how the commands work and verifies nobody.
 Exit status: 0; 1 where faults are found or a trial is rejected; 2 for an error, which is one
 sentence on the standard error.
 """
@@ -80,9 +80,9 @@ COMMANDS: dict[str, tuple] = {
     ),
     "verify": (
         "encoders", "The cosine of two files",
-        "The shipped encoder is told the threshold of equal error of its SIMULATED test trials, "
-        "and the error rates that were measured there; of another encoder no threshold is known "
-        "unless --threshold gives one. Exit status 1 below the threshold.",
+        "The shipped encoder is told the threshold of equal error of its test trials in SIMULATED "
+        "sessions, and the error rates that were measured there; of another encoder no threshold "
+        "is known unless --threshold gives one. Exit status 1 below the threshold.",
         _option("first", "audio file", Path),
         _option("second", "audio file", Path),
         _option("--threshold", "cosine from which on A and B are accepted", float),

@@ -197,7 +197,7 @@ def _open_by_others(path: Path) -> Stream:
     if shutil.which("ffmpeg"):
         return Stream(SAMPLE_RATE, 1, None, _blocks_by_ffmpeg(path))
     raise RefusedError(
-        f"'{path}' is AAC or alike, which needs PyAV (pip install 'ssps_lib[voxceleb]') or the "
+        f"'{path}' is AAC or alike, which needs PyAV (pip install av) or the "
         "program ffmpeg, and neither is here"
     )
 

@@ -38,7 +38,7 @@ def environment() -> Environment:
     if found.tracker and importlib.util.find_spec(found.tracker) is None:
         raise ModuleNotFoundError(
             f"SSPS_TRACKER is '{found.tracker}', whose package is not installed: pip install "
-            "'ssps_lib[tracking]', or unset SSPS_TRACKER",
+            f"{found.tracker}, or unset SSPS_TRACKER",
             name=found.tracker,
         )
     return found
