@@ -95,8 +95,8 @@ def nmi_ratio(
 ) -> float:
     """NMI of k-means clusters with speakers over their NMI with recordings (Figure 7).
 
-    Near 1 when representations tell recordings as much as speakers; it rises as they forget the
-    recording. The paper takes reference representations and K = 6,000, about one for each speaker.
+    It rises as representations forget the recording; 1 is no border, since a recording tells its
+    speaker. The paper takes reference representations and K = 6,000, about one for each speaker.
     NaN where the clusters tell nothing of the recordings, as when all representations are equal.
 
     Args:
