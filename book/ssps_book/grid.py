@@ -45,7 +45,7 @@ def own_clusters(k: int, preset: str, corpus: str = "simulated") -> int:
     is the recipe's between them; at preset "paper" they are themselves.
 
     >>> [own_clusters(k, "mini") for k in (6_000, 25_000, 150_000)]
-    [256, 1024, 3072]
+    [256, 896, 3072]
     """
     if preset == "paper":
         return k
