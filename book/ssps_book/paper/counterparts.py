@@ -15,8 +15,9 @@ def counterpart(row: Result, config: Mapping) -> bool:
     Framework, positives and augmentation must be the row's. For SSPS-Clustering M must be the
     row's too, and K as far on the way from the speakers (0) to the recordings (1), by logarithms
     and within a tenth. SSPS-NN has no such rule: its runs stand beside the paper's default M. A row
-    with SSL positives stands beside the run that *continues* SSL, the comparison at equal budgets. Encoder and corpus are not compared, and there
-    is one test set: rows on VoxCeleb1-E and -H, and systems of other groups, have no counterpart.
+    with SSL positives stands beside the run that *continues* SSL, the comparison at equal budgets.
+    Encoder and corpus are not compared, and there is one test set: rows on VoxCeleb1-E and -H, and
+    systems of other groups, have no counterpart.
 
     Args:
         row: of `paper.TABLES`.
