@@ -296,7 +296,7 @@ COMMANDS = ("check", "pack", "trials", "embed", "verify", "score", "export")
 def test_help_names_every_command_and_layout(command):
     status, out, _ = command("--help")
     assert status == 0
-    for word in (*COMMANDS, "examples:", "<speaker>/<recording>/", "SIMULATED VOICES"):
+    for word in (*COMMANDS, "examples:", "<speaker>/<recording>/", "voices in SIMULATED sessions"):
         assert word in out
     examples = [line.split()[1:] for line in cli.EXAMPLES.splitlines() if line.startswith("  ssps")]
     assert {words[0] for words in examples} == set(COMMANDS)
