@@ -50,8 +50,13 @@ def counterpart(row: Result, config: Mapping) -> bool:
         return False
     theirs = (reading("training speakers"), reading("training recordings"))
     ours = (options["speakers"], options["speakers"] * options["recordings"])
-    return abs(_position(row.k, *theirs) - _position(config["clusters"], *ours)) <= NEAR
+    return abs(position(row.k, *theirs) - position(config["clusters"], *ours)) <= NEAR
 
 
-def _position(k: float, speakers: float, recordings: float) -> float:
+def position(k: float, speakers: float, recordings: float) -> float:
+    """Where K lies on the way from the speakers (0) to the recordings (1), logarithmically.
+
+    >>> position(200, 100, 400)
+    0.5
+    """
     return math.log(k / speakers) / math.log(recordings / speakers)
