@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import mean
 
 from ssps_book import ablations, grid, notebook, records
 from ssps_lib import files, recipes, training
@@ -100,13 +101,19 @@ def cost(config: RunConfig) -> float:
 
 
 def left(planned: list[Planned]) -> str:
-    """How many runs have no record, and the hours they take at the pace of those that have one."""
+    """How many runs have no record, and the hours they take one process, at the pace of the runs of
+    their framework that have one."""
     missing = [one.config for one in planned if one.state != "record"]
     known = [run for run in (records.load(one.config) for one in planned) if run is not None]
     if not missing or not known:
         return f"{len(missing)} left"
-    pace = sum(run.record["seconds"] for run in known) / sum(cost(run.config) for run in known)
-    return f"{len(missing)} left, about {sum(map(cost, missing)) * pace / 3600:.1f} hours"
+    paces: dict[str, list[float]] = {}
+    for run in known:
+        pace = run.record["seconds"] / cost(run.config)
+        paces.setdefault(run.config.framework, []).append(pace)
+    usual = mean(map(mean, paces.values()))
+    seconds = sum(cost(c) * mean(paces.get(c.framework, [usual])) for c in missing)
+    return f"{len(missing)} left, about {seconds / 3600:.1f} hours of one process"
 
 
 def free(config: RunConfig) -> bool:
