@@ -1,5 +1,6 @@
 """What depends on the device: copies that wait for nobody, and products as fast as it can."""
 
+import ctypes
 import json
 import platform
 import time
@@ -29,6 +30,18 @@ def to_device(x: Tensor | np.ndarray, device: torch.device | str) -> Tensor:
     if torch.device(device).type == "cuda" and x.device.type == "cpu":
         return x.pin_memory().to(device, non_blocking=True)
     return x.to(device)
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep what it frees: each training step asks for the same memory again.
+
+    glibc returns large pieces to the system, which has to clear each page of the next ones. Does
+    nothing where there is another C library.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        set_option, trim_threshold, mmap_threshold = ctypes.CDLL(None).mallopt, -1, -3
+        set_option(trim_threshold, -1)  # never
+        set_option(mmap_threshold, 2**30) or set_option(mmap_threshold, 2**25)  # the most it may be
 
 
 def product(rows: Tensor, columns: Tensor, out: Tensor | None = None) -> Tensor:
