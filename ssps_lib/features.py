@@ -13,14 +13,18 @@ WINDOWS = {"hamming": torch.hamming_window, "hann": torch.hann_window}
 
 
 class PowerMel(MelSpectrogram):
-    """torchaudio's `MelSpectrogram`, given `power=None`, of the power without complex magnitudes.
+    """torchaudio's `MelSpectrogram`, given `power=None` and `center=False`, in half the time.
 
-    Squares of real and imaginary parts are several times faster than the square of `abs`.
+    Squares of real and imaginary parts are several times faster than the square of `abs`, and
+    `reflection_pad1d`, by which frames are centred, copies sample by sample on a CPU.
     """
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Waveform (..., T) -> mel bands (..., n_mels, frames)."""
-        squares = torch.view_as_real(self.spectrogram(waveform)).square()
+        """Waveform (..., T) -> mel bands (..., n_mels, frames), without gradient."""
+        half = FOURIER // 2
+        start, end = waveform[..., 1 : half + 1].flip(-1), waveform[..., -half - 1 : -1].flip(-1)
+        spectrum = self.spectrogram(torch.cat((start, waveform, end), -1))  # reflected at the ends
+        squares = torch.view_as_real(spectrum).square_()
         return self.mel_scale(squares[..., 0] + squares[..., 1])
 
 
@@ -61,7 +65,7 @@ class LogMel(nn.Module):
             warnings.filterwarnings("ignore", message="At least one mel filterbank")
             self.mel = PowerMel(
                 16_000, FOURIER, LENGTH, hop_length,
-                n_mels=n_mels, window_fn=WINDOWS[window], power=None,
+                n_mels=n_mels, window_fn=WINDOWS[window], power=None, center=False,
             )  # fmt: skip
         self.n_mels, self.window, self.hop_length = n_mels, window, hop_length
 
