@@ -9,6 +9,7 @@ from torchaudio.transforms import MelSpectrogram
 
 FOURIER = 512  # points of the Fourier transform
 LENGTH = 400  # samples of its window, 25 ms
+ROWS = 8  # utterances whose spectra a processor keeps in its caches
 WINDOWS = {"hamming": torch.hamming_window, "hann": torch.hann_window}
 
 
@@ -87,5 +88,7 @@ class LogMel(nn.Module):
                 "crop is too short, or its length was given in seconds."
             )
         with torch.autocast(waveform.device.type, enabled=False):
-            log_mel = torch.log(self.mel(waveform.float()) + 1e-6)
+            rows = ROWS if waveform.device.type == "cpu" else len(waveform)
+            mel = torch.cat([self.mel(part) for part in waveform.float().split(rows)])
+            log_mel = torch.log(mel + 1e-6)
             return F.instance_norm(log_mel, eps=1e-5)  # (B, n_mels, frames)
