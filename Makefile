@@ -10,13 +10,14 @@
 PYTHON    ?= python3
 VENV      ?= .venv
 PRESET    ?= smoke
-CORPUS    ?= simulated
+CORPUS    ?=
 PROCESSES ?= 1
 WORKERS   ?= 2
 ARGS      ?=
 
 BIN     := $(VENV)/bin
-EXECUTE := @$(BIN)/python book/execute.py
+EXECUTE := @$(BIN)/python book/execute.py --preset $(PRESET) --processes $(PROCESSES) \
+    $(if $(CORPUS),--corpus "$(CORPUS)") --output _run/book
 
 # Renders a book, below the folder given second; what it says is shown if it fails.
 define render
@@ -28,15 +29,13 @@ endef
 .PHONY: book chapter html test test-instructions bench gpu clean
 
 book: $(VENV)/.installed-book
-	$(EXECUTE) --preset $(PRESET) --corpus "$(CORPUS)" --processes $(PROCESSES) \
-	    --output _run/book $(ARGS)
+	$(EXECUTE) $(ARGS)
 	$(call render,_run/book,_run)
 	@echo "Executed at preset $(PRESET). Open _run/_build/html/index.html"
 
 chapter: $(VENV)/.installed-book
 	@test -n "$(N)" || { echo 'Which chapter? make chapter N=05 ARGS="-p seed 2"'; exit 2; }
-	$(EXECUTE) --chapters $(N) --preset $(PRESET) --corpus "$(CORPUS)" --processes $(PROCESSES) \
-	    --output _run/book $(ARGS)
+	$(EXECUTE) --chapters $(N) $(ARGS)
 	$(call render,_run/book,_run)
 	@echo "Executed chapter $(N) at preset $(PRESET). Open _run/_build/html/index.html"
 

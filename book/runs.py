@@ -16,8 +16,9 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import mean
 
-from ssps_book import grid, notebook, records, starts
+from ssps_book import ablations, grid, notebook, records
 from ssps_lib import files, recipes, training
 from ssps_lib.training import RunConfig, is_complete
 from ssps_lib.training.run import alone
@@ -77,10 +78,6 @@ def _configs(preset: str, seed: int, wide: bool, corpus: str) -> Iterator[tuple[
         for name in BOOK:
             if name != "ssps-nn":
                 yield f"{framework}, {name}", made(framework, name)
-    better = starts.better_starts(preset) if corpus == "simulated" else []
-    for framework, label, changes in better:  # chapter 13
-        for name in ("ssl", "ssps-clustering", "ssl-continued"):
-            yield f"{framework}, {name}, {label}", made(framework, name, **changes)
     cells = [(framework, grid.SPEAKERS) for framework in WIDE]  # Table III
     cells += [("simclr", cell) for cell in grid.TRAINED if cell != grid.RECIPE]  # Table II
     for framework, (k, m) in cells:
@@ -88,6 +85,11 @@ def _configs(preset: str, seed: int, wide: bool, corpus: str) -> Iterator[tuple[
         config = made(framework, "ssps-clustering", clusters=own, window=m)
         yield f"{framework}, ssps-clustering, K = {own:,}, M = {m}", config
     yield "simclr, ssps-clustering-c", made("simclr", "ssps-clustering-c")
+    if corpus == "simulated":
+        for label, config in ablations.configs(preset, seed).items():
+            if config.start_from != made("simclr", "ssl"):
+                yield f"simclr, ssl, for {label}", config.start_from
+            yield f"ablation, {label}", config
     yield "supervised", made("supervised", "ssl")
     yield "simclr, ssl, bf16", made("simclr", "ssl", precision="bf16")  # appendix A2
 
@@ -99,13 +101,19 @@ def cost(config: RunConfig) -> float:
 
 
 def left(planned: list[Planned]) -> str:
-    """How many runs have no record, and the hours they take at the pace of those that have one."""
+    """How many runs have no record, and the hours they take one process, at the pace of the runs of
+    their framework that have one."""
     missing = [one.config for one in planned if one.state != "record"]
     known = [run for run in (records.load(one.config) for one in planned) if run is not None]
     if not missing or not known:
         return f"{len(missing)} left"
-    pace = sum(run.record["seconds"] for run in known) / sum(cost(run.config) for run in known)
-    return f"{len(missing)} left, about {sum(map(cost, missing)) * pace / 3600:.1f} hours"
+    paces: dict[str, list[float]] = {}
+    for run in known:
+        pace = run.record["seconds"] / cost(run.config)
+        paces.setdefault(run.config.framework, []).append(pace)
+    usual = mean(map(mean, paces.values()))
+    seconds = sum(cost(c) * mean(paces.get(c.framework, [usual])) for c in missing)
+    return f"{len(missing)} left, about {seconds / 3600:.1f} hours of one process"
 
 
 def free(config: RunConfig) -> bool:
@@ -131,6 +139,7 @@ def train(planned: list[Planned], processes: int) -> list[str]:
         waiting.remove(one)
         print(f"{left(planned)}: {one.kind}, seed {one.config.seed}", flush=True)
         try:
+            ablations.register(one.config)
             records.export(training.run(one.config, processes))
         except (RuntimeError, ValueError, OSError) as error:  # the others do not depend on it
             failed.append(f"{one.kind}, seed {one.config.seed}: {error}")

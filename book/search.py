@@ -5,10 +5,10 @@
     python book/search.py --only swav dino
     python book/search.py --only swav --give-up "no queue"   # store what a stopped trial has shown
 
-Each trial is an SSL training at preset `mini`. What it is judged by: EER of the development
-speakers, and how many pseudo-positives would be right if SSPS began. A row holds nothing of the
-test speakers. No recipe of the simulated corpus was changed by it yet: runs with what was found use
-a corpus of another seed, none of whose speakers these trials heard, and gather in `records/next`.
+Each trial changes the recipe that had been scaled down by rule (`SCALED`), an SSL training at
+preset `mini`. What it is judged by: EER of the development speakers, and how many pseudo-positives
+would be right if SSPS began. A row holds nothing of the test speakers. What was found is the
+recipe now, on a corpus of another seed, none of whose speakers these trials heard.
 Several processes share the work: each takes the next free trial.
 """
 
@@ -18,7 +18,26 @@ import json
 from ssps_book import grid, records
 from ssps_lib import files, recipes, training
 
-FRAME_SHIFT = {"hop_length": 320}  # 20 ms; half the work
+# The recipes that were searched. The published sizes were scaled down by rule: projectors and heads
+# as wide for their representation as the paper's for 512, prototypes and outputs as many for each
+# speaker, queues and momenta that reach as far back in an epoch, spans of epochs the same part of
+# the training.
+SCALED: dict[str, dict] = {
+    "simclr": {}, "moco": {},
+    "swav": {
+        "learning_rate": 1e-3,
+        "framework_options": {
+            "prototypes": 128, "hidden": 512, "dim": 128, "queue_size": 160, "queue_start": 2,
+        },
+    },
+    "vicreg": {"learning_rate": 1e-3, "framework_options": {"hidden": 512, "dim": 128}},
+    "dino": {"epochs": 10, "crop": 0.75},
+}  # fmt: skip
+SIMULATED = {
+    "corpus_options": {"speakers": 256, "recordings": 12, "utterances": 2, "channel": 1.4},
+    "epochs": 12, "decay": 0.92,
+}  # fmt: skip
+K = 1024  # of the pairs that a trial is judged by
 
 VOICES = {
     "corpus": "voices", "corpus_options": {"sessions": "simulated", "channel": 0.2},
@@ -31,16 +50,16 @@ CLUSTERS = 1474  # on voices: the geometric mean of 690 speakers and 3,147 recor
 # By framework: what is tried, and the changes to the recipe it starts from.
 TRIALS: dict[str, dict[str, dict]] = {
     "simclr": {
-        "the recipe": {},
+        "the scaled recipe": {},
         "half the learning rate": {"learning_rate": 5e-4},
         "24 epochs": {"epochs": 24, "decay": 0.9592},
     },
     "moco": {
-        "the recipe": {},
+        "the scaled recipe": {},
         "half the learning rate": {"learning_rate": 5e-4},
     },
     "vicreg": {
-        "the recipe": {},
+        "the scaled recipe": {},
         "half the learning rate": {"learning_rate": 5e-4},
         "half the learning rate, covariance 0.2": {
             "learning_rate": 5e-4, "framework_options": {"covariance": 0.2}
@@ -50,7 +69,7 @@ TRIALS: dict[str, dict[str, dict]] = {
         },
     },
     "swav": {
-        "the recipe": {},
+        "the scaled recipe": {},
         "1,024 prototypes": {"framework_options": {"prototypes": 1024}},
         "1,024 prototypes, queue of 1,536": {
             "framework_options": {"prototypes": 1024, "queue_size": 1536}
@@ -78,7 +97,7 @@ TRIALS: dict[str, dict[str, dict]] = {
         "three times the learning rate": {"learning_rate": 3e-3},
     },
     "dino": {
-        "the recipe": {},
+        "the scaled recipe": {},
         "Adam": {"optimizer": "adam", "learning_rate": 1e-3, "schedule": "step",
                  "weight_decay": 0.0, "warmup_epochs": 0},
         "global frames of 3 s": {"crop": 1.5},
@@ -101,19 +120,24 @@ TRIALS: dict[str, dict[str, dict]] = {
 
 def config(framework: str, changes: dict, positives: str = "ssl") -> training.RunConfig:
     """A run of a trial: the SSL training, or what continues it."""
-    options = {**recipes.ENCODERS["mini"]["ecapa_tdnn"], **FRAME_SHIFT}
-    changes = {"encoder_options": options, **changes}
-    if "corpus" in changes:
+    name, *on_voices = framework.split()
+    scaled = SCALED[name]
+    changes = {**({} if on_voices else SIMULATED), **scaled, **changes}
+    if on_voices:
         changes["corpus"] = str(files.home() / "corpora" / changes["corpus"])
-    name = framework.split()[0]
-    return recipes.recipe(name, positives, preset="mini", **changes)
+    own = changes.pop("framework_options", {})
+    made = recipes.recipe(name, positives, preset="mini", **changes)
+    options = scaled.get("framework_options", made.framework_options)  # not added to the recipe's
+    frame = {name: changes[name] for name in ("reference_crop",) if name in changes}
+    parent = made.start_from and made.start_from.with_(**frame)  # it is named by it, too
+    return made.with_(framework_options={**options, **own}, start_from=parent, **frame)
 
 
 def trial(framework: str, label: str) -> dict:
     """Train a trial and judge it by the development speakers; a row of the table."""
     changes = TRIALS[framework][label]
     run = training.run(config(framework, changes))
-    k, continued = recipes.CLUSTERS["mini"], {}
+    k, continued = K, {}
     if "corpus" in changes:
         continued, k = continue_(framework, changes), CLUSTERS
     found = grid.measure(run.config, clusters=(k,), windows=(0, 1), nearest=(1,))

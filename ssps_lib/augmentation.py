@@ -74,11 +74,11 @@ def add_noise(x: Tensor, noise: Tensor, snr_db: Tensor) -> Tensor:
 
     A silent frame stays silent, since no noise level has a finite ratio to it.
     """
-    speech_power = x.square().mean(-1, keepdim=True)
-    noise_power = noise.square().mean(-1, keepdim=True)
-    wanted = speech_power * 10 ** (-snr_db[:, None] / 10)
-    gain = torch.where(noise_power > 0, (wanted / noise_power).sqrt(), 0.0)
-    return x + gain * noise
+    speech_level = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    noise_level = torch.linalg.vector_norm(noise, dim=-1, keepdim=True)
+    wanted = speech_level * 10 ** (-snr_db[:, None] / 20)
+    gain = torch.where(noise_level > 0, wanted / noise_level, 0.0)
+    return torch.addcmul(x, gain, noise)
 
 
 def _pick(uniform: Tensor, low: int | Tensor, high: int | Tensor) -> Tensor:
@@ -129,8 +129,8 @@ class Augmentation:
         table = to_device(table, x.device)
         first, last, low, high = table[(u[2] * len(kinds)).long()].unbind(1)
         row = _pick(u[3], first, last)
-        samples = x.shape[1]
-        start = _pick(u[4], 0, self.bank.noises.shape[1] - samples + 1)
-        every = self.bank.noises.unfold(1, samples, 1)  # (M, starts, T) without a copy
-        noise = every[row, start].to(x.dtype)
+        samples, length = x.shape[1], self.bank.noises.shape[1]
+        start = _pick(u[4], 0, length - samples + 1)
+        every = self.bank.noises.flatten().unfold(0, samples, 1)  # (starts, T) without a copy
+        noise = every.index_select(0, row * length + start).to(x.dtype)
         return add_noise(x, noise, low + u[5] * (high - low))

@@ -1,5 +1,6 @@
 """What depends on the device: copies that wait for nobody, and products as fast as it can."""
 
+import ctypes
 import json
 import platform
 import time
@@ -29,6 +30,18 @@ def to_device(x: Tensor | np.ndarray, device: torch.device | str) -> Tensor:
     if torch.device(device).type == "cuda" and x.device.type == "cpu":
         return x.pin_memory().to(device, non_blocking=True)
     return x.to(device)
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep what it frees: each training step asks for the same memory again.
+
+    glibc returns large pieces to the system, which has to clear each page of the next ones. Does
+    nothing where there is another C library.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        set_option, trim_threshold, mmap_threshold = ctypes.CDLL(None).mallopt, -1, -3
+        set_option(trim_threshold, -1)  # never
+        set_option(mmap_threshold, 2**30) or set_option(mmap_threshold, 2**25)  # the most it may be
 
 
 def product(rows: Tensor, columns: Tensor, out: Tensor | None = None) -> Tensor:
@@ -73,20 +86,25 @@ if torch.backends.mkldnn.is_available():
 def fastest(threads: int) -> str:
     """Which of `LIBRARIES` multiplies float32 fastest here with so many threads.
 
-    Measured once on a machine, in a second of computing time, and kept in the home folder: the
-    libraries round differently, and a run that is resumed must find the same clusters.
+    Measured once on a kind of processor, in a second, and kept in the home folder: the libraries
+    round differently, and a run that is resumed must find the same clusters.
     """
     path = files.home() / "products.json"
-    key = f"{platform.node()}, {threads} threads, torch {torch.__version__}, numpy {np.__version__}"
+    about: dict = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch says nothing
+    model = about.get("cpu_name") or platform.processor() or platform.machine()
+    key = (
+        f"{model}, {torch.backends.cpu.get_cpu_capability()}, {threads} threads, "
+        f"torch {torch.__version__}, numpy {np.__version__}"
+    )
     known = json.loads(path.read_text()) if path.exists() else {}
     if key not in known:
         rows, columns = torch.ones(4096, 512), torch.ones(512, 1000).t()
         out = torch.empty(4096, 1000)
         seconds = dict.fromkeys(LIBRARIES, float("inf"))
         for name, multiply in [*LIBRARIES.items()] * 5:
-            started = time.process_time()
+            started = time.perf_counter()
             multiply(rows, columns, out)
-            seconds[name] = min(seconds[name], time.process_time() - started)
+            seconds[name] = min(seconds[name], time.perf_counter() - started)
         known[key] = min(seconds, key=lambda name: seconds[name])
         with files.whole(path) as partial:
             partial.write_text(json.dumps(known, indent=1) + "\n")

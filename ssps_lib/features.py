@@ -9,18 +9,23 @@ from torchaudio.transforms import MelSpectrogram
 
 FOURIER = 512  # points of the Fourier transform
 LENGTH = 400  # samples of its window, 25 ms
+ROWS = 8  # utterances whose spectra a processor keeps in its caches
 WINDOWS = {"hamming": torch.hamming_window, "hann": torch.hann_window}
 
 
 class PowerMel(MelSpectrogram):
-    """torchaudio's `MelSpectrogram`, given `power=None`, of the power without complex magnitudes.
+    """torchaudio's `MelSpectrogram`, given `power=None` and `center=False`, in half the time.
 
-    Squares of real and imaginary parts are several times faster than the square of `abs`.
+    Squares of real and imaginary parts are several times faster than the square of `abs`, and
+    `reflection_pad1d`, by which frames are centred, copies sample by sample on a CPU.
     """
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Waveform (..., T) -> mel bands (..., n_mels, frames)."""
-        squares = torch.view_as_real(self.spectrogram(waveform)).square()
+        """Waveform (..., T) -> mel bands (..., n_mels, frames), without gradient."""
+        half = FOURIER // 2
+        start, end = waveform[..., 1 : half + 1].flip(-1), waveform[..., -half - 1 : -1].flip(-1)
+        spectrum = self.spectrogram(torch.cat((start, waveform, end), -1))  # reflected at the ends
+        squares = torch.view_as_real(spectrum).square_()
         return self.mel_scale(squares[..., 0] + squares[..., 1])
 
 
@@ -61,7 +66,7 @@ class LogMel(nn.Module):
             warnings.filterwarnings("ignore", message="At least one mel filterbank")
             self.mel = PowerMel(
                 16_000, FOURIER, LENGTH, hop_length,
-                n_mels=n_mels, window_fn=WINDOWS[window], power=None,
+                n_mels=n_mels, window_fn=WINDOWS[window], power=None, center=False,
             )  # fmt: skip
         self.n_mels, self.window, self.hop_length = n_mels, window, hop_length
 
@@ -83,5 +88,7 @@ class LogMel(nn.Module):
                 "crop is too short, or its length was given in seconds."
             )
         with torch.autocast(waveform.device.type, enabled=False):
-            log_mel = torch.log(self.mel(waveform.float()) + 1e-6)
+            rows = ROWS if waveform.device.type == "cpu" else len(waveform)
+            mel = torch.cat([self.mel(part) for part in waveform.float().split(rows)])
+            log_mel = torch.log(mel + 1e-6)
             return F.instance_norm(log_mel, eps=1e-5)  # (B, n_mels, frames)

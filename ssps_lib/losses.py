@@ -251,7 +251,7 @@ def aam_softmax(
 ) -> Tensor:
     """Additive angular margin softmax of the supervised baseline (Section IV-C).
 
-    The angle theta to the own class is widened by `margin`: cos(theta + margin). Where theta +
+    The angle theta to the true class is widened by `margin`: cos(theta + margin). Where theta +
     margin passes pi that would reward being wrong, so there the score falls on linearly, as
     published: cos(theta) - margin * sin(pi - margin).
 

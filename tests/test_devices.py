@@ -1,6 +1,7 @@
 """Products by whatever a device has, against double precision."""
 
 import json
+import platform
 
 import pytest
 import torch
@@ -73,3 +74,16 @@ def test_the_choice_is_kept_for_the_machine(home, monkeypatch):
 def test_small_products_measure_nothing(home):
     product(torch.ones(4, 4), torch.ones(4, 4))
     assert not any(home.iterdir())
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_freed_memory_is_kept():
+    import resource
+
+    def new_pages() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(2**24)  # 64 MiB, 16,384 pages
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    devices.keep_freed_memory()
+    assert min(new_pages() for _ in range(20)) < 1000  # holes between pieces are found at length

@@ -10,6 +10,8 @@ MOVED = {
     "06_when": "13_when",
     "07_frameworks": "04_frameworks",
     "08_paper_and_code": "15_paper_and_code",
+    "08_frameworks": "04_frameworks",
+    "09_paper_and_code": "15_paper_and_code",
     "09_real_speech": "14_real_voices",
     "10_voxceleb": "16_voxceleb",
     "11_recipes": "03_encoders",
@@ -20,6 +22,10 @@ MOVED = {
     "16_your_own_loop": "06_your_own_loop",
     "17_status": "A2_records",
     "rerun": "16_voxceleb",
+    "api/claims": "api/ssps_book",
+    "api/latent": "api/ssps_book",
+    "api/paper": "api/ssps_book",
+    "api/plots": "api/ssps_book",
 }
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -37,7 +43,8 @@ def write(app, error: Exception | None) -> None:
     """One small page at each old address whose successor was built."""
     for old, new in MOVED.items():
         if error is None and app.builder.format == "html" and new in app.env.found_docs:
-            Path(app.outdir, f"{old}.html").write_text(PAGE.format(new=new), encoding="utf-8")
+            page = PAGE.format(new=Path(new).name)
+            Path(app.outdir, f"{old}.html").write_text(page, encoding="utf-8")
 
 
 def setup(app) -> dict[str, bool]:

@@ -5,7 +5,6 @@ their first mini-batches would be given is not: one pass over the corpus fills t
 and every sampler draws from the same ones.
 """
 
-import math
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -45,7 +44,7 @@ def own_clusters(k: int, preset: str, corpus: str = "simulated") -> int:
     is the recipe's between them; at preset "paper" they are themselves.
 
     >>> [own_clusters(k, "mini") for k in (6_000, 25_000, 150_000)]
-    [256, 1024, 3072]
+    [256, 896, 3072]
     """
     if preset == "paper":
         return k
@@ -58,17 +57,8 @@ def own_clusters(k: int, preset: str, corpus: str = "simulated") -> int:
     return {6_000: speakers, 25_000: recipes.CLUSTERS[size], 150_000: recordings}[k]
 
 
-def position(k: float, speakers: int, recordings: int) -> float:
-    """Where K lies on the way from the speakers (0) to the recordings (1), logarithmically.
-
-    >>> position(200, 100, 400)
-    0.5
-    """
-    return math.log(k / speakers) / math.log(recordings / speakers)
-
-
 def clusters_at(place: float, speakers: int, recordings: int) -> int:
-    """The K of a corpus at a position, at least 2; the inverse of `position`.
+    """The K of a corpus at a position, at least 2; the inverse of `paper.position`.
 
     >>> clusters_at(0.5, 100, 400)
     200
@@ -86,7 +76,7 @@ def cells(ssl: RunConfig, *more: int) -> dict[str, tuple[int, ...]]:
     own = size["speakers"], size["speakers"] * size["recordings"]
     theirs = [int(paper.reading(f"training {what}")) for what in ("speakers", "recordings")]
     table = {row.k for row in paper.TABLE_2 if row.positives == "ssps-clustering"}
-    clusters = {clusters_at(position(k, *theirs), *own) for k in table}
+    clusters = {clusters_at(paper.position(k, *theirs), *own) for k in table}
     return {
         "clusters": tuple(sorted(clusters | set(more))),
         "windows": WINDOWS,

@@ -99,7 +99,7 @@ def load_values(name: str) -> dict | None:
 
 
 def searched(framework: str) -> list[dict]:
-    """The stored trials of `book/search.py`, the recipe's own first, then the worst to the best."""
+    """The stored trials of `book/search.py`, the scaled recipe first, the best last."""
     found = [load_values(file.stem) or {} for file in folder().glob("search-*.json")]
     own = [row for row in found if row.get("framework") == framework]
-    return sorted(own, key=lambda row: (row["label"] != "the recipe", -row["dev_eer"]))
+    return sorted(own, key=lambda row: (row["label"] != "the scaled recipe", -row["dev_eer"]))

@@ -20,7 +20,7 @@ RULES: dict[str, Rule] = {
     "'mean' or 'sum'": (str, ("mean", "sum").__contains__, "reduction"),
     "'bottleneck' or 'logits'": (str, ("bottleneck", "logits").__contains__, "queue"),
     "True or False": (bool, lambda x: True,
-        "symmetric per_prototype pseudo_negatives shuffled_norms"),
+        "symmetric symmetric_positives per_prototype pseudo_negatives shuffled_norms"),
 }  # fmt: skip
 EXPECTED = {name: text for text, (*_, names) in RULES.items() for name in names.split()}
 """By option: what its value is expected to be. Options of frameworks from elsewhere have none."""

@@ -1,5 +1,7 @@
 """Positive sampling (Section III): which utterance gives the positive of an anchor."""
 
+from collections.abc import Callable
+
 from ssps_lib.positives.clustering import Clustering, ClusteringCentroid
 from ssps_lib.positives.nearest_neighbors import NearestNeighbors
 from ssps_lib.positives.queues import Queue
@@ -8,7 +10,7 @@ from ssps_lib.positives.sampler import PositiveSampler, SameUtterance, Supervise
 __all__ = ["SAMPLERS", "Clustering", "ClusteringCentroid", "NearestNeighbors", "PositiveSampler",
            "Queue", "SameUtterance", "Supervised", "build"]  # fmt: skip
 
-SAMPLERS: dict[str, type[PositiveSampler]] = {
+SAMPLERS: dict[str, Callable[..., PositiveSampler]] = {
     "ssl": SameUtterance,
     "supervised": Supervised,
     "ssps-nn": NearestNeighbors,

@@ -23,7 +23,8 @@ def kmeans(
 
     Rows are compared by cosine. The first centroids are K random rows; each of `iterations` steps
     assigns every row to its closest centroid (E) and replaces the centroids by the L2-normalised
-    means of their rows (M); a last E step follows. An empty cluster keeps its centroid.
+    means of their rows (M); a last E step follows. An empty cluster keeps its centroid. Once no
+    centroid moves, the steps that are left are not taken.
 
     Args:
         x: (N, D) rows of any length and float type; those of another length than 1 are normalised
@@ -62,9 +63,13 @@ def kmeans(
     queries = x.to(dtype) if dtype.itemsize < x.element_size() else x
     for _ in range(iterations):
         closest = _closest(queries, centroids, dtype)  # E
-        centroids = _means(total(_sums(x, closest, k)), centroids)  # M
+        before, centroids = centroids, _means(total(_sums(x, closest, k)), centroids)  # M
+        if torch.equal(centroids, before):  # then no further step would change anything
+            break
+    else:
+        closest = _closest(queries, centroids, dtype)
     assignments = torch.zeros(n, dtype=torch.int64, device=x.device)
-    assignments[share] = _closest(queries, centroids, dtype)
+    assignments[share] = closest
     return total(assignments), centroids
 
 
@@ -86,7 +91,7 @@ def _closest(x: Tensor, centroids: Tensor, dtype: torch.dtype) -> Tensor:
         similarity = None
         for block in blocks(len(x), len(centroids), x.device):
             similarity = product(x[block].to(dtype), columns, similarity)
-            closest[block] = _largest(similarity)
+            closest[block] = largest(similarity)
     return closest
 
 
@@ -110,10 +115,14 @@ def _means(sums: Tensor, centroids: Tensor) -> Tensor:
     return torch.where(norms > 1e-12, sums / norms.clamp(min=1e-12), centroids)
 
 
-def _largest(similarity: Tensor) -> Tensor:
+def largest(similarity: Tensor) -> Tensor:
     """`argmax(dim=1)`, the first of equal ones; on a CPU several times faster than PyTorch's."""
     if similarity.device.type != "cpu" or similarity.dtype == torch.float16:
         return similarity.argmax(dim=1)
+    if similarity.dtype == torch.bfloat16:  # those above zero are ordered as their bits
+        place = torch.from_numpy(similarity.view(torch.int16).numpy().argmax(axis=1))
+        if (similarity.gather(1, place[:, None]) > 0).all():
+            return place
     return torch.from_numpy(similarity.float().numpy().argmax(axis=1))
 
 

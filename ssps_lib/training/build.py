@@ -17,6 +17,7 @@ from ssps_lib import encoders, files, frameworks, positives
 from ssps_lib.analysis import PositiveObserver
 from ssps_lib.augmentation import Augmentation, Bank, read_bank
 from ssps_lib.corpora import SAMPLE_RATE, Splits, open_corpus
+from ssps_lib.devices import keep_freed_memory
 from ssps_lib.distributed import all_reduce_mean, synchronise_norms
 from ssps_lib.files import RefusedError
 from ssps_lib.frameworks import Framework
@@ -102,6 +103,7 @@ def build(config: RunConfig, folder: Path, processes: int = 1) -> Parts:
         ValueError: noises that are shorter than the frames; unknown parts and options. What does
             not fit the corpus is refused by `check`.
     """
+    keep_freed_memory()
     accelerator = build_accelerator(config, folder, processes)
     device = accelerator.device
     with accelerator.main_process_first():

@@ -137,7 +137,7 @@ class Data:
     def finished(self, epoch: int, index: np.ndarray, frames: list[Tensor]) -> Batch:
         """What was cut as a batch on the device, its views distorted."""
         own = index[own_share(len(index))]
-        frames = [x.to(self.device, non_blocking=True).float() / 32768 for x in frames]
+        frames = [x.to(self.device, non_blocking=True).float().mul_(2**-15) for x in frames]
         reference = frames.pop() if self.reference is not None else None
 
         def distorted(frame: Tensor, stream: int) -> Tensor:

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 LOADED = {"script": "src", "img": "src", "audio": "src", "video": "src", "source": "src"}
-HEAVY = 3_000_000  # bytes of a page with its figures and sounds
+HEAVY = 2_000_000  # bytes of a page with its figures and sounds
 FETCHED_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "prefetch", "preconnect"}
 
 

@@ -63,6 +63,29 @@ def test_plain_papermill_refuses_an_unknown_parameter(tmp_path):
     assert "unknown parameter 'sead': this chapter has preset" in done.stderr
 
 
+def test_plain_papermill_from_another_folder_twice_at_once_under_another_kernel(tmp_path):
+    kernel = tmp_path / "jupyter" / "kernels" / "another"
+    kernel.mkdir(parents=True)
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec = {"argv": argv, "display_name": "Another", "language": "python"}
+    (kernel / "kernel.json").write_text(json.dumps(spec))
+    home = {"JUPYTER_PATH": str(tmp_path / "jupyter"), "SSPS_HOME": str(tmp_path / "home")}
+    papermill = Path(sys.executable).with_name("papermill")
+    command = [papermill, BOOK / f"{CHAPTERS[0]}.ipynb", "-k", "another", "-p", "preset", "smoke"]
+    started = [
+        subprocess.Popen(
+            [*command[:2], f"{seed}.ipynb", *command[2:], "-p", "seed", seed], cwd=tmp_path,
+            env=os.environ | home, stderr=subprocess.PIPE, text=True,
+        )
+        for seed in ("1", "2")
+    ]  # fmt: skip
+    for process, seed in zip(started, ("1", "2"), strict=True):
+        errors = process.communicate()[1]
+        assert process.returncode == 0, errors
+        cells = nbformat.read(tmp_path / f"{seed}.ipynb", as_version=4).cells
+        assert any(cell.source.endswith(f"seed = {seed}\n") for cell in cells)
+
+
 def test_unknown_parameter_is_refused_before_anything_runs(book, tmp_path, capsys):
     out = tmp_path / "out"
     assert execute.main(["-p", "sead", "2", "--output", str(out)]) == 1

@@ -114,4 +114,10 @@ def test_hours_that_are_left_come_from_the_runs_that_are_recorded(home):
     (home / "records").mkdir()
     record.write(home / "records" / ssl.name, rows, {})
     hours = sum(runs.cost(one.config) for one in planned[1:]) / runs.cost(ssl)
-    assert runs.left(planned) == f"{len(planned) - 1} left, about {hours:.1f} hours"
+    said = "{} left, about {:.1f} hours of one process".format
+    assert runs.left(planned) == said(len(planned) - 1, hours)
+    slow = recipes.recipe("dino", preset="mini")  # an epoch of which takes longer
+    record.write(home / "records" / slow.name, rows | {"seconds": 36_000.0}, {})
+    again = recipes.recipe("dino", preset="mini", seed=1718)
+    wide = [*planned, *(runs.Planned(config, "dino, ssl") for config in (slow, again))]
+    assert runs.left(wide) == said(len(planned), hours + 10)

@@ -46,8 +46,13 @@ def test_what_another_process_trains_is_left_to_it(monkeypatch, tmp_path):
 
 def test_rows_are_listed_with_the_recipe_first_and_the_best_last(monkeypatch, tmp_path):
     monkeypatch.setenv("SSPS_RECORDS", str(tmp_path))
-    for label, eer in (("b", 9.0), ("the recipe", 5.0), ("a", 12.0)):
+    for label, eer in (("b", 9.0), ("the scaled recipe", 5.0), ("a", 12.0)):
         row = {"framework": "swav", "label": label, "dev_eer": eer}
         records.save_values(f"search-{label}", row)
     records.save_values("search-other", {"framework": "dino", "label": "a", "dev_eer": 1.0})
-    assert [row["label"] for row in records.searched("swav")] == ["the recipe", "a", "b"]
+    assert [row["label"] for row in records.searched("swav")] == ["the scaled recipe", "a", "b"]
+
+
+def test_stored_rows_are_the_runs_that_the_trials_describe():
+    stored = {file.stem for file in records.folder().glob("search-*.json")}
+    assert stored and stored <= {search.path(*trial) for trial in TRIALS}

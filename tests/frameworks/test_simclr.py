@@ -1,5 +1,5 @@
 import torch
-from tiny import build, views_of
+from tiny import DIM, build, views_of
 
 from ssps_lib import losses
 
@@ -17,3 +17,24 @@ def test_the_loss_is_nt_xent_of_the_representations():
 
 def test_the_paper_s_temperature_is_the_default():
     assert build("simclr").temperature == 0.03
+
+
+def test_symmetric_positives_are_the_mean_of_two_losses_by_hand():
+    """III-C3: z meets q' of pos(i), z' meets q; an utterance without pos(i) has both views."""
+    framework = build("simclr", temperature=0.2, symmetric_positives=True)
+    views = views_of(framework)
+    z, z_pos = (framework.encoder(view) for view in views)
+    torch.testing.assert_close(framework.positive(views), torch.stack([z_pos, z], dim=1))
+    rows = torch.randn(4, 2, DIM, generator=torch.Generator().manual_seed(1))
+    found = torch.tensor([True, False, True, False])
+    anchors, positives = framework(views)
+    loss = framework.loss(anchors, framework.substitute(positives, rows, found))
+    first, second = z_pos.clone(), z.clone()
+    for i in (0, 2):
+        first[i], second[i] = rows[i, 0], rows[i, 1]
+    by_hand = (losses.nt_xent(z, first, 0.2) + losses.nt_xent(z_pos, second, 0.2)) / 2
+    torch.testing.assert_close(loss, by_hand)
+    torch.testing.assert_close(  # nothing found: SimCLR itself
+        framework.loss(anchors, positives), losses.nt_xent(z, z_pos, 0.2)
+    )
+    assert framework.monitors(anchors, positives)["embedding_std"].ndim == 0

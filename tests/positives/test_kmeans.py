@@ -64,6 +64,15 @@ def test_an_empty_cluster_keeps_its_centroid():
     assert centroids[1].tolist() == [-1, 0]
 
 
+def test_steps_that_would_change_nothing_are_not_taken(monkeypatch):
+    x = torch.eye(6)[:3].repeat_interleave(20, 0) + 0.01 * torch.randn(60, 6)
+    closest, calls = module._closest, []
+    monkeypatch.setattr(module, "_closest", lambda *given: calls.append(1) or closest(*given))
+    found = [kmeans(x, 3, iterations, initial=x[::20]) for iterations in (1, 10)]
+    assert len(calls) == 2 + 2  # the second step finds the centroids of the first
+    torch.testing.assert_close(*found, rtol=0, atol=0)
+
+
 def test_duplicate_and_opposite_rows_do_not_crash():
     assignments, centroids = kmeans(torch.ones(20, 4), 5)
     assert assignments.unique().numel() == 1 and centroids.isfinite().all()
@@ -89,7 +98,7 @@ def test_the_largest_similarity_is_the_first_of_equal_ones(dtype):
     for values in (drawn, -drawn.abs() - 1, (2 * drawn).round() + 0.5, torch.ones(3, 4)):
         similarity = values.to(dtype)
         before = similarity.clone()
-        assert torch.equal(module._largest(similarity), before.argmax(dim=1))
+        assert torch.equal(module.largest(similarity), before.argmax(dim=1))
         assert torch.equal(similarity, before)
 
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from ssps_book import grid, records
+from ssps_book import grid, paper, records
 from ssps_lib import recipes, training
 from ssps_lib.training import RunConfig, loop, run_folder, state
 
@@ -92,7 +92,7 @@ def test_published_values_keep_their_place():
     assert grid.cells(few)["nearest"] == (1, 2, 3, 5, 8, 12, 16, 23)  # of 24 utterances
     for place in (0, 0.3, 1):
         k = grid.clusters_at(place, 1_000, 100_000)
-        assert grid.position(k, 1_000, 100_000) == pytest.approx(place, abs=1e-3)
+        assert paper.position(k, 1_000, 100_000) == pytest.approx(place, abs=1e-3)
 
 
 def test_the_run_must_be_on_this_machine(measured):

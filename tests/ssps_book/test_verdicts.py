@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ssps_book import grid, paper, records, verdicts
-from ssps_book.verdicts import Effect, Verdict, decide
+from ssps_book import claims, grid, paper, records
+from ssps_book.claims import decide
+from ssps_book.verdicts import Effect, Verdict
 from ssps_lib import recipes
 
 PLAIN = {"ssl-continued, plain": 15.0, "ssps-clustering, plain": 8.4}
@@ -132,7 +133,7 @@ def test_runs_are_gathered_by_framework_kind_and_seed(monkeypatch):
     }
     at_hand = {config.name: config for config in wanted.values()}
     monkeypatch.setattr(records, "load", lambda config: at_hand.get(config.name))
-    found = verdicts.gather("mini", 2, 7)
+    found = claims.gather("mini", 2, 7)
     assert {key: list(by_seed) for key, by_seed in found.items()} == {
         ("moco", "ssl"): [8],
         ("simclr", grid.name(150_000, 1)): [7],
@@ -143,13 +144,13 @@ def test_runs_are_gathered_by_framework_kind_and_seed(monkeypatch):
 
 def test_the_recipe_is_the_published_cell():
     """The cell that the recipe trains is the same run under both of its names."""
-    found = verdicts.configs("mini")
+    found = claims.configs("mini")
     assert found["simclr", grid.name(*grid.RECIPE)] == found["simclr", "ssps-clustering"]
-    real = verdicts.configs("paper")
+    real = claims.configs("paper")
     assert real["simclr", grid.name(150_000, 1)].clusters == 150_000
 
 
 def test_median_of_a_histogram_is_that_of_the_cosines():
     cosines = np.random.default_rng(0).normal(0.3, 0.2, 20_000).clip(-1, 1)
-    shares = np.histogram(cosines, verdicts.BINS)[0] / len(cosines)
-    assert verdicts.median(shares) == pytest.approx(np.median(cosines), abs=0.005)
+    shares = np.histogram(cosines, claims.BINS)[0] / len(cosines)
+    assert claims.median(shares) == pytest.approx(np.median(cosines), abs=0.005)

@@ -6,7 +6,7 @@ of frameworks, positives and encoders are those of `ssps_lib`, so that a run of 
 row it is compared with. Every published number is one run: no seeds, no intervals.
 """
 
-from .counterparts import counterpart
+from .counterparts import counterpart, position
 from .readings import READINGS, README_SSL_EER, reading
 from .relations import reduction, reduction_range, relations
 from .tables import (

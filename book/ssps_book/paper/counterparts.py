@@ -1,22 +1,23 @@
 """Which run of the book stands beside which published row (appendix A2)."""
 
+import math
 from collections.abc import Mapping
 
 from .readings import reading
 from .tables import Result
 
-NEAR = 0.1  # relative difference of clusters per speaker that still counts as the same choice
+NEAR = 0.1  # difference of positions of K that still counts as the same choice
 
 
 def counterpart(row: Result, config: Mapping) -> bool:
     """Whether a run is the book's counterpart of a published row, whatever its size.
 
     Framework, positives and augmentation must be the row's. For SSPS-Clustering M must be the
-    row's too, and K the row's for each speaker, within a tenth; from as many clusters as recordings
-    on, K for each recording. SSPS-NN has no such rule: its runs stand beside the paper's default M.
-    A row with SSL positives stands beside the run that
-    *continues* SSL, the comparison at equal budgets. Encoder and corpus are not compared, and there
-    is one test set: rows on VoxCeleb1-E and -H, and systems of other groups, have no counterpart.
+    row's too, and K as far on the way from the speakers (0) to the recordings (1), by logarithms
+    and within a tenth. SSPS-NN has no such rule: its runs stand beside the paper's default M. A row
+    with SSL positives stands beside the run that *continues* SSL, the comparison at equal budgets.
+    Encoder and corpus are not compared, and there is one test set: rows on VoxCeleb1-E and -H, and
+    systems of other groups, have no counterpart.
 
     Args:
         row: of `paper.TABLES`.
@@ -25,7 +26,8 @@ def counterpart(row: Result, config: Mapping) -> bool:
     >>> from ssps_book.paper import TABLE_2, find
     >>> row = find(TABLE_2, k=25_000, m=1, positives="ssps-clustering")
     >>> run = {"framework": "simclr", "positives": "ssps-clustering", "clusters": 400, "window": 1,
-    ...        "augmentation": "reverb+noise", "corpus_options": {"speakers": 100}}
+    ...        "augmentation": "reverb+noise",
+    ...        "corpus_options": {"speakers": 100, "recordings": 16}}
     >>> counterpart(row, run), counterpart(row, run | {"clusters": 100})
     (True, False)
     """
@@ -43,14 +45,18 @@ def counterpart(row: Result, config: Mapping) -> bool:
         return row.m == reading("SSPS-NN default M")
     if row.k is None:
         return True
-    return row.m == config["window"] and _same_share(row.k, config)
-
-
-def _same_share(k: int, config: Mapping) -> bool:
-    """Whether the run has as many clusters for each speaker, or recording, as K = `k`."""
     options = config["corpus_options"]
-    theirs, ours = reading("training speakers"), options.get("speakers", 0)
-    if k >= reading("training recordings"):
-        theirs, ours = reading("training recordings"), ours * options.get("recordings", 0)
-    wanted = ours * k / theirs
-    return ours > 0 and abs(config["clusters"] - wanted) <= NEAR * wanted
+    if row.m != config["window"] or "speakers" not in options:
+        return False
+    theirs = (reading("training speakers"), reading("training recordings"))
+    ours = (options["speakers"], options["speakers"] * options["recordings"])
+    return abs(position(row.k, *theirs) - position(config["clusters"], *ours)) <= NEAR
+
+
+def position(k: float, speakers: float, recordings: float) -> float:
+    """Where K lies on the way from the speakers (0) to the recordings (1), logarithmically.
+
+    >>> position(200, 100, 400)
+    0.5
+    """
+    return math.log(k / speakers) / math.log(recordings / speakers)
