@@ -4,7 +4,7 @@ import pytest
 
 import search
 from ssps_book import records
-from ssps_lib import files
+from ssps_lib import files, recipes
 
 TRIALS = [(name, label) for name, trials in search.TRIALS.items() for label in trials]
 
@@ -56,3 +56,19 @@ def test_rows_are_listed_with_the_recipe_first_and_the_best_last(monkeypatch, tm
 def test_stored_rows_are_the_runs_that_the_trials_describe():
     stored = {file.stem for file in records.folder().glob("search-*.json")}
     assert stored and stored <= {search.path(*trial) for trial in TRIALS}
+
+
+@pytest.mark.parametrize("framework", ["simclr", "moco", "swav", "vicreg", "dino"])
+def test_the_recipe_is_the_one_that_was_written_down_before_test_speakers_were_scored(framework):
+    written = records.load_values("targets")["simulated"]["recipe"]
+    shared = dict(written["all"])
+    made = recipes.recipe(framework, "ssps-clustering", preset="mini")
+    assert made.encoder_options["hop_length"] == shared.pop("hop_length")
+    late = {name: shared.pop(name) for name in ("clusters", "window", "positive_queue")}
+    assert {name: getattr(made, name) for name in late} == late
+    wanted = shared | written.get(framework, {})
+    options = wanted.pop("framework_options", {})
+    if made.schedule == "cosine":  # which has no steps
+        del wanted["decay"]
+    assert {name: getattr(made.start_from, name) for name in wanted} == wanted
+    assert options.items() <= made.framework_options.items()

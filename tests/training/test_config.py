@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ssps_lib.recipes import recipe
 from ssps_lib.training import RunConfig, config, from_dict, with_seed
 
 OTHER = {
@@ -47,7 +48,9 @@ def test_every_stored_record_is_still_found_by_its_config():
     for name, one in configs.items():
         held = "" if one.corpus == "simulated" else "(-[0-9a-f]{8})?"  # by a corpus in files
         assert re.fullmatch(one.name + held, name)
-    assert len(configs) >= 80
+    for framework in ("simclr", "moco", "swav", "vicreg", "dino"):
+        for kind in ("ssl", "ssl-continued", "ssps-clustering"):
+            assert recipe(framework, kind, preset="mini").name in configs
 
 
 @pytest.mark.parametrize(("values", "sentence"), [
