@@ -18,13 +18,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import mean
 
-from ssps_book import ablations, grid, notebook, records
+from ssps_book import ablations, grid, notebook, records, spread
 from ssps_lib import files, recipes, training
 from ssps_lib.training import RunConfig, is_complete
 from ssps_lib.training.run import alone
 
 BOOK = ("ssl", "ssps-clustering", "ssps-nn", "ssl-continued", "supervised")  # chapters 5, 7 and 11
 PLAIN = ("ssps-clustering", "ssl-continued")  # without augmentation: chapter 12, Table V
+SPREAD = ("simclr, ssl-continued", "simclr, ssps-clustering", "simclr, supervised")
 WIDE = ("moco", "swav", "vicreg", "dino")  # with `BOOK` but SSPS-NN: Tables I and III
 
 
@@ -147,13 +148,15 @@ def train(planned: list[Planned], processes: int) -> list[str]:
 
 
 def measure(planned: list[Planned], preset: str) -> None:
-    """Export the grids of K and M (chapter 8) of SSL runs whose weights are here."""
+    """Export what needs weights: grids of K and M (chapter 8) and spreads (chapter 11)."""
     for one in planned:
         if one.kind == "simclr, ssl" and is_complete(one.config) and grid.load(one.config) is None:
             print(f"K and M at the start of SSPS, seed {one.config.seed}", flush=True)
             cells = grid.cells(one.config, recipes.CLUSTERS[preset])
             found = grid.measure(one.config, **cells)
             records.save_values(found["name"], found)
+        if one.kind in SPREAD and is_complete(one.config):
+            spread.store(training.run(one.config))
 
 
 def main(arguments: list[str] | None = None) -> int:
