@@ -1,5 +1,7 @@
 """ECAPA-TDNN, 22.5 M parameters (Section IV-C)."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,6 +14,9 @@ class ECAPATDNN(Encoder):
 
     Each of the three SE-Res2Net blocks takes the output of the block before; their outputs are
     concatenated, aggregated (MFA) and pooled over time into weighted means and deviations.
+
+    Inside, channels come last, (B, T, C), where batch norms and small convolutions are fastest: a
+    convolution is a matrix product there. `nn.Conv1d` holds the weights, as in released files.
 
     Args:
         dim: dimension of the representation.
@@ -58,12 +63,27 @@ class ECAPATDNN(Encoder):
                 f"({4 * self.features.hop_length} samples) for the reflected padding of the "
                 "convolutions; is the crop too short?"
             )
-        x, outputs = self.blocks[0](features), []
+        x, outputs = self.blocks[0](features.transpose(1, 2)), []
         for block in self.blocks[1:]:
             x = block(x)  # of the previous block only, not of the sum of all before
             outputs.append(x)
-        x = self.mfa(torch.cat(outputs, 1))  # (B, mfa, frames)
-        return self.fc(self.asp_bn(self.asp(x))).squeeze(2)
+        x = self.mfa(torch.cat(outputs, 2))  # (B, T, mfa)
+        return convolve(self.fc, self.asp_bn(self.asp(x)))
+
+
+def convolve(conv: nn.Conv1d, x: Tensor) -> Tensor:
+    """`conv` over the frames of x (B, T, C), or of single ones (B, C), as a matrix product."""
+    taps, dilation = conv.kernel_size[0], conv.dilation[0]
+    if taps > 1:  # reflected 'same' padding, then the frames under all taps side by side
+        reach, frames = dilation * (taps // 2), x.shape[1]
+        x = F.pad(x, (0, 0, reach, reach), mode="reflect")
+        x = torch.cat([x[:, i * dilation :][:, :frames] for i in range(taps)], 2)
+    return F.linear(x, conv.weight.transpose(1, 2).flatten(1), conv.bias)
+
+
+def normalise(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
+    """Batch norm of the channels of x (B, T, C)."""
+    return norm(x.flatten(0, 1)).view_as(x)
 
 
 class TDNNBlock(nn.Module):
@@ -71,14 +91,11 @@ class TDNNBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, dilation: int = 1) -> None:
         super().__init__()
-        padding = "reflect" if kernel > 1 else "zeros"  # a kernel of 1 has nothing to pad
-        self.conv = nn.Conv1d(
-            inputs, outputs, kernel, dilation=dilation, padding="same", padding_mode=padding
-        )
+        self.conv = nn.Conv1d(inputs, outputs, kernel, dilation=dilation)
         self.norm = nn.BatchNorm1d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(x).relu())
+        return normalise(self.norm, convolve(self.conv, x).relu_())
 
 
 class Res2NetBlock(nn.Module):
@@ -92,15 +109,15 @@ class Res2NetBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        first, *groups = x.chunk(len(self.blocks) + 1, dim=1)
+        first, *groups = x.chunk(len(self.blocks) + 1, dim=2)
         outputs = [first, self.blocks[0](groups[0])]
         for block, group in zip(self.blocks[1:], groups[1:], strict=True):
             outputs.append(block(group + outputs[-1]))
-        return torch.cat(outputs, 1)
+        return torch.cat(outputs, 2)
 
 
 class SqueezeExcitation(nn.Module):
-    """Scales each channel by a gate in (0, 1) computed from the channels' means over time."""
+    """A gate in (0, 1) for each channel, (B, 1, C), from the channels' means over time."""
 
     def __init__(self, channels: int, bottleneck: int) -> None:
         super().__init__()
@@ -108,7 +125,7 @@ class SqueezeExcitation(nn.Module):
         self.conv2 = nn.Conv1d(bottleneck, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.conv2(self.conv1(x.mean(2, keepdim=True)).relu()).sigmoid()
+        return convolve(self.conv2, convolve(self.conv1, x.mean(1, keepdim=True)).relu()).sigmoid()
 
 
 class SERes2NetBlock(nn.Module):
@@ -122,11 +139,12 @@ class SERes2NetBlock(nn.Module):
         self.se_block = SqueezeExcitation(channels, se)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.se_block(self.tdnn2(self.res2net_block(self.tdnn1(x))))
+        y = self.tdnn2(self.res2net_block(self.tdnn1(x)))
+        return torch.addcmul(x, y, self.se_block(y))
 
 
 class AttentiveStatisticsPooling(nn.Module):
-    """Attention-weighted mean and deviation over time: (B, C, T) -> (B, 2C, 1), in float32.
+    """Attention-weighted mean and deviation over time: (B, T, C) -> (B, 2C), in float32.
 
     The attention of each channel sees the frame and, as global context, the plain mean and
     deviation of the utterance.
@@ -138,17 +156,39 @@ class AttentiveStatisticsPooling(nn.Module):
         self.conv = nn.Conv1d(bottleneck, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        context = statistics(x, torch.full_like(x[:1, :1], 1 / x.shape[2], dtype=torch.float32))
+        context = statistics(x, torch.full_like(x[:1, :, :1], 1 / x.shape[1], dtype=torch.float32))
         # tdnn(cat[x, mean, std]) without repeating mean and std for every frame
-        frame, utterance = self.tdnn.conv.weight.split((x.shape[1], 2 * x.shape[1]), dim=1)
-        hidden = F.conv1d(x, frame) + F.conv1d(context, utterance, self.tdnn.conv.bias)
-        hidden = self.tdnn.norm(hidden.relu()).tanh()  # (B, bottleneck, T)
-        return statistics(x, self.conv(hidden).float().softmax(2))
+        weight = self.tdnn.conv.weight.squeeze(2)
+        frame, utterance = weight.split((x.shape[2], 2 * x.shape[2]), dim=1)
+        hidden = F.linear(x, frame) + F.linear(context, utterance, self.tdnn.conv.bias)[:, None]
+        hidden = normalise(self.tdnn.norm, hidden.relu_()).tanh()  # (B, T, bottleneck)
+        return statistics(x, convolve(self.conv, hidden).float().softmax(1))
 
 
 def statistics(x: Tensor, weights: Tensor) -> Tensor:
-    """Mean and deviation of x (B, C, T) under weights that sum to 1 over T: (B, 2C, 1)."""
-    x = x.float()
-    mean = (weights * x).sum(2, keepdim=True)
-    variance = (weights * (x - mean).square()).sum(2, keepdim=True)
-    return torch.cat((mean, variance.clamp(min=1e-12).sqrt()), 1)
+    """Mean and deviation of x (B, T, C) under weights that sum to 1 over T: (B, 2C), float32."""
+    return Statistics.apply(x.float(), weights)
+
+
+class Statistics(torch.autograd.Function):
+    """`statistics`, with a gradient by hand that passes half as often over (B, T, C)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weights: Tensor) -> Tensor:
+        mean = (weights * x).sum(1, keepdim=True)
+        centred = x - mean
+        variance = (weights * centred).mul_(centred).sum(1, keepdim=True)
+        deviation = variance.clamp(min=1e-12).sqrt()
+        ctx.save_for_backward(weights, centred, variance, deviation)
+        return torch.cat((mean, deviation), 2).squeeze(1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
+        weights, centred, variance, deviation = ctx.saved_tensors
+        by_mean, by_deviation = gradient.unsqueeze(1).chunk(2, dim=2)
+        by_variance = torch.where(variance >= 1e-12, by_deviation / (2 * deviation), 0)
+        by_x = torch.addcmul(by_mean, centred, 2 * by_variance).mul_(weights)
+        if not ctx.needs_input_grad[1]:
+            return by_x, None
+        # up to a constant over T, of which weights that sum to 1 know nothing
+        return by_x, torch.addcmul(by_mean, centred, by_variance).mul_(centred)

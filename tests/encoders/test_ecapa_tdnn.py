@@ -4,7 +4,12 @@ import pytest
 import torch
 
 from ssps_lib.encoders import ECAPATDNN
-from ssps_lib.encoders.ecapa_tdnn import AttentiveStatisticsPooling, SERes2NetBlock
+from ssps_lib.encoders.ecapa_tdnn import (
+    AttentiveStatisticsPooling,
+    SERes2NetBlock,
+    convolve,
+    statistics,
+)
 
 
 @pytest.mark.parametrize(
@@ -30,18 +35,33 @@ def test_shapes_layer_by_layer():
         module.register_forward_hook(
             lambda module, x, y, name=name: shapes.update({name: tuple(y.shape[1:])})
         )
-    encoder(torch.randn(1, 32_000))
+    assert encoder(torch.randn(1, 32_000)).shape == (1, 512)
     assert shapes == {
         "features": (40, 201),
-        "block0": (64, 201),
-        "block1": (64, 201),
-        "block2": (64, 201),
-        "block3": (64, 201),
-        "mfa": (192, 201),
-        "asp": (384, 1),
-        "asp_bn": (384, 1),
-        "fc": (512, 1),
+        "block0": (201, 64),  # channels last from here on
+        "block1": (201, 64),
+        "block2": (201, 64),
+        "block3": (201, 64),
+        "mfa": (201, 192),
+        "asp": (384,),
+        "asp_bn": (384,),
     }
+
+
+@pytest.mark.parametrize(("taps", "dilation"), [(1, 1), (5, 1), (3, 2), (3, 4)])
+def test_convolutions_and_their_gradients_are_those_of_the_module(taps, dilation):
+    conv = torch.nn.Conv1d(
+        6, 4, taps, dilation=dilation, padding="same", padding_mode="reflect", dtype=torch.double
+    )
+    x = torch.randn(2, 6, 9, dtype=torch.double, requires_grad=True)
+    found = convolve(conv, x.transpose(1, 2)).transpose(1, 2)
+    weight = torch.randn_like(found)
+    for value, expected in zip(
+        (found, *torch.autograd.grad((weight * found).sum(), (x, *conv.parameters()))),
+        (conv(x), *torch.autograd.grad((weight * conv(x)).sum(), (x, *conv.parameters()))),
+        strict=True,
+    ):
+        torch.testing.assert_close(value, expected)
 
 
 def test_kernels_and_dilations():
@@ -56,12 +76,12 @@ def test_kernels_and_dilations():
 def test_blocks_are_chained_and_concatenated():
     encoder = ECAPATDNN(channels=16).eval()
     features = torch.randn(2, 40, 30)
-    first = encoder.blocks[0](features)
+    first = encoder.blocks[0](features.transpose(1, 2))
     second = encoder.blocks[1](first)
     third = encoder.blocks[2](second)
     fourth = encoder.blocks[3](third)
-    aggregated = encoder.mfa(torch.cat((second, third, fourth), 1))
-    expected = encoder.fc(encoder.asp_bn(encoder.asp(aggregated)))[:, :, 0]
+    aggregated = encoder.mfa(torch.cat((second, third, fourth), 2))
+    expected = encoder.fc(encoder.asp_bn(encoder.asp(aggregated))[:, :, None])[:, :, 0]
     torch.testing.assert_close(encoder.represent(features), expected)
 
 
@@ -103,7 +123,8 @@ def test_se_res2net_block_by_hand():
     squeeze, excite = block.se_block.conv1, block.se_block.conv2
     gate = (y.mean(2) @ squeeze.weight[:, :, 0].T + squeeze.bias).clamp(min=0)
     gate = 1 / (1 + torch.exp(-(gate @ excite.weight[:, :, 0].T + excite.bias)))
-    torch.testing.assert_close(block(x), gate[:, :, None] * y + x, atol=1e-5, rtol=1e-4)
+    found = block(x.transpose(1, 2)).transpose(1, 2)
+    torch.testing.assert_close(found, gate[:, :, None] * y + x, atol=1e-5, rtol=1e-4)
 
 
 @torch.no_grad()
@@ -116,14 +137,30 @@ def test_attentive_statistics_pooling_by_hand():
     hidden = tdnn_by_hand(context, pooling.tdnn).tanh()
     scores = torch.einsum("ch,bht->bct", pooling.conv.weight[:, :, 0], hidden)
     scores = scores + pooling.conv.bias[:, None]
-    for utterance, score, pooled in zip(x, scores, pooling(x), strict=True):
+    for utterance, score, pooled in zip(x, scores, pooling(x.transpose(1, 2)), strict=True):
         for c in range(6):
             weights = score[c].exp() / score[c].exp().sum()
             frames = list(zip(weights, utterance[c], strict=True))
             centre = sum(w * v for w, v in frames)
             spread = sum(w * (v - centre) ** 2 for w, v in frames) ** 0.5
-            torch.testing.assert_close(pooled[c, 0], centre, atol=1e-5, rtol=1e-4)
-            torch.testing.assert_close(pooled[6 + c, 0], spread, atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(pooled[c], centre, atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(pooled[6 + c], spread, atol=1e-5, rtol=1e-4)
+
+
+def test_gradients_of_statistics(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    generator = torch.Generator().manual_seed(0)
+    x, scores = torch.randn(2, 2, 5, 3, dtype=torch.double, generator=generator)
+    x[0, :, 0] = 1  # without deviation
+    for given, weights in ((x, scores.softmax(1)), (x[1:], torch.full((1, 5, 1), 0.2).double())):
+        mean, deviation = statistics(given, weights).chunk(2, dim=1)
+        expected = (weights * given).sum(1)
+        torch.testing.assert_close(mean, expected)
+        spread = (weights * (given - expected[:, None]).square()).sum(1).clamp(min=1e-12).sqrt()
+        torch.testing.assert_close(deviation, spread)
+    x, scores = x[1:].requires_grad_(), scores[1:].requires_grad_()
+    assert torch.autograd.gradcheck(lambda x, s: statistics(x, s.softmax(1)), (x, scores))
+    assert torch.autograd.gradcheck(lambda x: statistics(x, torch.full_like(x, 0.2)), (x,))
 
 
 @pytest.mark.parametrize("hop_length", [160, 320])
