@@ -27,12 +27,16 @@ def last_bits(shape):
     generator = torch.Generator().manual_seed(hash((int(os.environ["ROUNDING"]), *shape)) % 2**31)
     return 1 + 6e-8 * torch.randn(shape, generator=generator)
 
-def rounded(layer, inputs, output):
-    layers = torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d
-    if isinstance(layer, layers) and output.dtype == torch.float32 and output.device.type == "cpu":
-        return output * last_bits(tuple(output.shape))
+def rounded(function):
+    def call(*inputs, **options):
+        output = function(*inputs, **options)
+        if output.dtype == torch.float32 and output.device.type == "cpu":
+            output = output * last_bits(tuple(output.shape))
+        return output
+    return call
 
-torch.nn.modules.module.register_module_forward_hook(rounded)
+for name in ("linear", "conv1d", "conv2d"):
+    setattr(torch.nn.functional, name, rounded(getattr(torch.nn.functional, name)))
 """
 
 
