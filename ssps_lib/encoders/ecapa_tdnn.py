@@ -68,11 +68,11 @@ class ECAPATDNN(Encoder):
             x = block(x)  # of the previous block only, not of the sum of all before
             outputs.append(x)
         x = self.mfa(torch.cat(outputs, 2))  # (B, T, mfa)
-        return convolve(self.fc, self.asp_bn(self.asp(x)))
+        return self.fc(self.asp_bn(self.asp(x))[:, :, None]).squeeze(2)
 
 
 def convolve(conv: nn.Conv1d, x: Tensor) -> Tensor:
-    """`conv` over the frames of x (B, T, C), or of single ones (B, C), as a matrix product."""
+    """`conv` over the frames of x (B, T, C) as a matrix product."""
     taps, dilation = conv.kernel_size[0], conv.dilation[0]
     if taps > 1:  # reflected 'same' padding, then the frames under all taps side by side
         reach, frames = dilation * (taps // 2), x.shape[1]
@@ -117,7 +117,7 @@ class Res2NetBlock(nn.Module):
 
 
 class SqueezeExcitation(nn.Module):
-    """A gate in (0, 1) for each channel, (B, 1, C), from the channels' means over time."""
+    """Scales each channel by a gate in (0, 1) computed from the channels' means over time."""
 
     def __init__(self, channels: int, bottleneck: int) -> None:
         super().__init__()
@@ -125,7 +125,8 @@ class SqueezeExcitation(nn.Module):
         self.conv2 = nn.Conv1d(bottleneck, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return convolve(self.conv2, convolve(self.conv1, x.mean(1, keepdim=True)).relu()).sigmoid()
+        hidden = convolve(self.conv1, x.mean(1, keepdim=True)).relu()
+        return x * convolve(self.conv2, hidden).sigmoid()
 
 
 class SERes2NetBlock(nn.Module):
@@ -139,8 +140,7 @@ class SERes2NetBlock(nn.Module):
         self.se_block = SqueezeExcitation(channels, se)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.tdnn2(self.res2net_block(self.tdnn1(x)))
-        return torch.addcmul(x, y, self.se_block(y))
+        return x + self.se_block(self.tdnn2(self.res2net_block(self.tdnn1(x))))
 
 
 class AttentiveStatisticsPooling(nn.Module):
