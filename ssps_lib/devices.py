@@ -82,6 +82,12 @@ if torch.backends.mkldnn.is_available():
     LIBRARIES["onednn"] = lambda rows, columns, _: F.linear(rows.to_mkldnn(), columns).to_dense()
 
 
+def processor() -> str:
+    """The model of the CPU."""
+    about: dict = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch says nothing
+    return about.get("cpu_name") or platform.processor() or platform.machine()
+
+
 @cache
 def fastest(threads: int) -> str:
     """Which of `LIBRARIES` multiplies float32 fastest here with so many threads.
@@ -90,10 +96,8 @@ def fastest(threads: int) -> str:
     round differently, and a run that is resumed must find the same clusters.
     """
     path = files.home() / "products.json"
-    about: dict = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch says nothing
-    model = about.get("cpu_name") or platform.processor() or platform.machine()
     key = (
-        f"{model}, {torch.backends.cpu.get_cpu_capability()}, {threads} threads, "
+        f"{processor()}, {torch.backends.cpu.get_cpu_capability()}, {threads} threads, "
         f"torch {torch.__version__}, numpy {np.__version__}"
     )
     known = json.loads(path.read_text()) if path.exists() else {}

@@ -29,7 +29,7 @@ from types import ModuleType
 
 import torch
 
-from ssps_lib.devices import product
+from ssps_lib.devices import processor, product
 from ssps_lib.training import record
 
 Work = Callable[[], object]
@@ -204,8 +204,8 @@ def about(name: str) -> dict:
         instructions = "sm_{}{}".format(*torch.cuda.get_device_capability(device))
     return {
         "format": 1, "name": name, "date": date.today().isoformat(),
-        "machine": record.machine(device, 1), "instructions": instructions,
-        "cores": os.cpu_count(),
+        "machine": record.machine(device, 1), "processor": processor(),
+        "instructions": instructions, "cores": os.cpu_count(),
         "versions": versions, "ceilings": ceilings(),
     }  # fmt: skip
 
@@ -257,9 +257,14 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def limited() -> str | None:
+    """The smaller instruction set that a CPU was asked for, see `run.py`."""
+    return os.environ.get("ATEN_CPU_CAPABILITY")
+
+
 def stem(kind: str) -> str:
     """How the files of a device are called: those of a CPU stay beside those of a GPU."""
-    return "bench-gpu" if kind == "cuda" else "bench"
+    return "bench-gpu" if kind == "cuda" else "-".join(filter(None, ("bench", limited())))
 
 
 def row(size: Mapping[str, int], works: Mapping[str, dict], ours: str, **more) -> dict:

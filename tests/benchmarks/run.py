@@ -7,6 +7,7 @@ They compare the library with the obvious implementation and with the best libra
     python tests/benchmarks/run.py --folder book/records      # also stored, for book chapter 17
     python tests/benchmarks/run.py kmeans sampling --quick    # some of them, at tiny sizes
     python tests/benchmarks/run.py --device cpu               # although there is a GPU
+    python tests/benchmarks/run.py step kmeans --avx2         # as a processor without AVX-512
 """
 
 import argparse
@@ -28,6 +29,11 @@ SCRIPTS = {
     "feeding": "feeding.py",
 }
 
+AVX2 = {
+    "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "OPENBLAS_CORETYPE": "Haswell", "FAISS_OPT_LEVEL": "AVX2",
+}  # fmt: skip
+
 
 def command(name: str, quick: bool, folder: Path | None, device: str) -> list[str]:
     """The command line of a benchmark."""
@@ -45,7 +51,9 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that they run")
     parser.add_argument("--folder", type=Path, help="where the JSON files go")
     parser.add_argument("--device", choices=("cpu", "cuda"), default=default_device())
+    parser.add_argument("--avx2", action="store_true", help="without newer instructions")
     options = parser.parse_args()
+    os.environ.update(AVX2 if options.avx2 else {})
     unknown = sorted(set(options.names) - set(SCRIPTS))
     if unknown:
         parser.error(f"no benchmark is called '{unknown[0]}': choose from {', '.join(SCRIPTS)}")
