@@ -175,6 +175,7 @@ class Statistics(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weights: Tensor) -> Tensor:
+        """See `statistics`."""
         mean = (weights * x).sum(1, keepdim=True)
         centred = x - mean
         variance = (weights * centred).mul_(centred).sum(1, keepdim=True)
@@ -184,6 +185,7 @@ class Statistics(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The gradients of x and weights."""
         weights, centred, variance, deviation = ctx.saved_tensors
         by_mean, by_deviation = gradient.unsqueeze(1).chunk(2, dim=2)
         by_variance = torch.where(variance >= 1e-12, by_deviation / (2 * deviation), 0)
