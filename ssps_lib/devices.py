@@ -4,7 +4,8 @@ import ctypes
 import json
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
@@ -14,6 +15,8 @@ from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from ssps_lib import files
+
+Multiply = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 LARGE = 2**26  # multiplications from which on the choice of the library is worth the trouble
 
@@ -47,24 +50,51 @@ def keep_freed_memory() -> None:
 def product(rows: Tensor, columns: Tensor, out: Tensor | None = None) -> Tensor:
     """All inner products of `rows` (B, D) with `columns` (K, D), (B, K), without gradient.
 
-    A large one of float32 on a CPU goes through the library that is fastest there, and into the
-    memory of `out` (at least B, K) if there is any: fresh memory costs some percent of the time.
+    See `multiplier`; `out` is memory for at least (B, K), which saves some percent of the time.
 
     >>> product(torch.eye(2), torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
     tensor([[1., 3., 5.],
             [2., 4., 6.]])
     """
-    rows, columns = rows.detach(), columns.detach()
-    kinds = {(x.device.type, x.dtype) for x in (rows, columns)}
-    if kinds == {("cpu", torch.float32)} and len(rows) * columns.numel() >= LARGE:
+    with multiplier(columns, len(rows) * columns.numel()) as multiply:
+        return multiply(rows, columns, out)
+
+
+@contextmanager
+def multiplier(columns: Tensor, multiplications: int) -> Iterator[Multiply]:
+    """`product` for a loop over many rows with columns like these.
+
+    Where there is much to do in float32 on a CPU it is that of the fastest library. If that is
+    NumPy, PyTorch has one thread within the block: idle threads of either spin for a while, and
+    would hold up those of the other.
+    """
+    if columns.device.type != "cpu" or columns.dtype != torch.float32 or multiplications < LARGE:
+        yield lambda rows, columns, out: rows.detach() @ columns.detach().t()
+        return
+    threads = torch.get_num_threads()
+    name = fastest(threads)
+
+    def multiply(rows: Tensor, columns: Tensor, out: Tensor | None) -> Tensor:
         out = columns.new_empty(len(rows), len(columns)) if out is None else out[: len(rows)]
-        return LIBRARIES[fastest(torch.get_num_threads())](rows, columns, out)
-    return rows @ columns.t()
+        return LIBRARIES[name](rows.detach(), columns.detach(), out)
+
+    with _cores(name, threads):
+        yield multiply
+
+
+@contextmanager
+def _cores(name: str, threads: int) -> Iterator[None]:
+    """The threads for one of `LIBRARIES`; within the block the other has one."""
+    with _openblas().limit(limits=threads):
+        torch.set_num_threads(1 if name == "numpy" else threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 def _by_numpy(rows: Tensor, columns: Tensor, out: Tensor) -> Tensor:
-    with _openblas().limit(limits=torch.get_num_threads()):
-        np.matmul(rows.numpy(), columns.numpy().T, out=out.numpy())
+    np.matmul(rows.numpy(), columns.numpy().T, out=out.numpy())
     return out
 
 
@@ -74,7 +104,7 @@ def _openblas() -> ThreadpoolController:
     return ThreadpoolController().select(internal_api="openblas")
 
 
-LIBRARIES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+LIBRARIES: dict[str, Multiply] = {
     "numpy": _by_numpy,  # OpenBLAS, or Accelerate on a Mac
     "torch": lambda rows, columns, out: torch.mm(rows, columns.t(), out=out),  # MKL on x86
 }
@@ -90,7 +120,7 @@ def processor() -> str:
 
 @cache
 def fastest(threads: int) -> str:
-    """Which of `LIBRARIES` multiplies float32 fastest here with so many threads.
+    """Which of `LIBRARIES` finds the largest products of float32 fastest here on so many threads.
 
     Measured once on a kind of processor, in a second, and kept in the home folder: the libraries
     round differently, and a run that is resumed must find the same clusters.
@@ -104,11 +134,13 @@ def fastest(threads: int) -> str:
     if key not in known:
         rows, columns = torch.ones(4096, 512), torch.ones(512, 1000).t()
         out = torch.empty(4096, 1000)
-        seconds = dict.fromkeys(LIBRARIES, float("inf"))
-        for name, multiply in [*LIBRARIES.items()] * 5:
-            started = time.perf_counter()
-            multiply(rows, columns, out)
-            seconds[name] = min(seconds[name], time.perf_counter() - started)
+        seconds: dict[str, float] = {}
+        for name, multiply in LIBRARIES.items():
+            with _cores(name, threads):
+                for _ in range(5):
+                    started = time.perf_counter()
+                    multiply(rows, columns, out).numpy().argmax(axis=1)
+                    seconds[name] = min(seconds.get(name, 1e9), time.perf_counter() - started)
         known[key] = min(seconds, key=lambda name: seconds[name])
         with files.whole(path) as partial:
             partial.write_text(json.dumps(known, indent=1) + "\n")

@@ -63,6 +63,17 @@ def test_memory_for_the_product_may_be_larger_and_be_used_again(home, monkeypatc
         torch.testing.assert_close(out, rows @ b.t())
 
 
+@pytest.mark.parametrize("library", devices.LIBRARIES)
+def test_threads_are_given_back(library, monkeypatch):
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(devices, "LARGE", 0)
+    monkeypatch.setattr(devices, "LIBRARIES", {library: devices.LIBRARIES[library]})
+    with pytest.raises(ZeroDivisionError), devices.multiplier(torch.ones(2, 2), 8):
+        assert torch.get_num_threads() == (1 if library == "numpy" else threads)
+        _ = 1 / 0
+    assert torch.get_num_threads() == threads
+
+
 def test_the_choice_is_kept_for_the_machine(home, monkeypatch):
     first = devices.fastest(1)
     assert list(json.loads((home / "products.json").read_text()).values()) == [first]

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssps_lib.devices import product
+from ssps_lib.devices import Multiply, multiplier
 from ssps_lib.distributed import all_reduce_sum, own_share
 
 
@@ -61,13 +61,14 @@ def kmeans(
     total = all_reduce_sum if shared else lambda part: part
     x = _unit(x.detach())[share]
     queries = x.to(dtype) if dtype.itemsize < x.element_size() else x
-    for _ in range(iterations):
-        closest = _closest(queries, centroids, dtype)  # E
-        before, centroids = centroids, _means(total(_sums(x, closest, k)), centroids)  # M
-        if torch.equal(centroids, before):  # then no further step would change anything
-            break
-    else:
-        closest = _closest(queries, centroids, dtype)
+    with multiplier(centroids.to(dtype), x.numel() * k) as multiply:
+        for _ in range(iterations):
+            closest = _closest(queries, centroids.to(dtype), multiply)  # E
+            before, centroids = centroids, _means(total(_sums(x, closest, k)), centroids)  # M
+            if torch.equal(centroids, before):  # then no further step would change anything
+                break
+        else:
+            closest = _closest(queries, centroids.to(dtype), multiply)
     assignments = torch.zeros(n, dtype=torch.int64, device=x.device)
     assignments[share] = closest
     return total(assignments), centroids
@@ -83,14 +84,14 @@ def _unit(x: Tensor) -> Tensor:
     return x if ((lengths(x) - 1).abs() < 1e-3).all() else F.normalize(x.float(), dim=1)
 
 
-def _closest(x: Tensor, centroids: Tensor, dtype: torch.dtype) -> Tensor:
-    """The closest centroid of each row (N,)."""
+def _closest(x: Tensor, centroids: Tensor, multiply: Multiply) -> Tensor:
+    """The closest centroid of each row (N,), by products in the centroids' precision."""
     closest = torch.empty(len(x), dtype=torch.int64, device=x.device)
-    columns = centroids.to(dtype).t().contiguous().t()  # as products like them best
-    with torch.autocast(x.device.type, enabled=False):  # `dtype` decides, and nothing else
+    columns = centroids.t().contiguous().t()  # as products like them best
+    with torch.autocast(x.device.type, enabled=False):
         similarity = None
-        for block in blocks(len(x), len(centroids), x.device):
-            similarity = product(x[block].to(dtype), columns, similarity)
+        for block in blocks(len(x), len(columns), x.device):
+            similarity = multiply(x[block].to(columns.dtype), columns, similarity)
             closest[block] = largest(similarity)
     return closest
 
@@ -127,14 +128,7 @@ def largest(similarity: Tensor) -> Tensor:
 
 
 def blocks(rows: int, columns: int, device: torch.device) -> Iterator[slice]:
-    """Slices of `rows` such that (block, columns) float32 values take 1 GiB on a GPU.
-
-    On a CPU they take 2 MiB, which its caches hold, or what 512 rows need if that is more, since a
-    product of fewer rows is slower; 64 MiB at most.
-    """
-    step = 2**28 // columns
-    if device.type == "cpu":
-        step = min(max(2**19 // columns, 512), 2**24 // columns)
-    step = max(1, step)
+    """Slices of `rows` such that (block, columns) float32 values take 16 MiB, on a GPU 1 GiB."""
+    step = max(1, (2**22 if device.type == "cpu" else 2**28) // columns)
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))
