@@ -72,18 +72,13 @@ class ECAPATDNN(Encoder):
 
 
 def convolve(conv: nn.Conv1d, x: Tensor) -> Tensor:
-    """`conv` over the frames of x (B, T, C) as a matrix product."""
+    """`conv` over the frames of x (B, T, C) as a matrix product, (B * T, C')."""
     taps, dilation = conv.kernel_size[0], conv.dilation[0]
     if taps > 1:  # reflected 'same' padding, then the frames under all taps side by side
         reach, frames = dilation * (taps // 2), x.shape[1]
         x = F.pad(x, (0, 0, reach, reach), mode="reflect")
         x = torch.cat([x[:, i * dilation :][:, :frames] for i in range(taps)], 2)
-    return F.linear(x, conv.weight.transpose(1, 2).flatten(1), conv.bias)
-
-
-def normalise(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
-    """Batch norm of the channels of x (B, T, C)."""
-    return norm(x.flatten(0, 1)).view_as(x)
+    return F.linear(x.flatten(0, 1), conv.weight.transpose(1, 2).flatten(1), conv.bias)
 
 
 class TDNNBlock(nn.Module):
@@ -95,7 +90,7 @@ class TDNNBlock(nn.Module):
         self.norm = nn.BatchNorm1d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return normalise(self.norm, convolve(self.conv, x).relu_())
+        return self.norm(convolve(self.conv, x).relu_()).unflatten(0, x.shape[:2])
 
 
 class Res2NetBlock(nn.Module):
@@ -126,7 +121,7 @@ class SqueezeExcitation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = convolve(self.conv1, x.mean(1, keepdim=True)).relu()
-        return x * convolve(self.conv2, hidden).sigmoid()
+        return x * convolve(self.conv2, hidden[:, None]).sigmoid()[:, None]
 
 
 class SERes2NetBlock(nn.Module):
@@ -161,8 +156,8 @@ class AttentiveStatisticsPooling(nn.Module):
         weight = self.tdnn.conv.weight.squeeze(2)
         frame, utterance = weight.split((x.shape[2], 2 * x.shape[2]), dim=1)
         hidden = F.linear(x, frame) + F.linear(context, utterance, self.tdnn.conv.bias)[:, None]
-        hidden = normalise(self.tdnn.norm, hidden.relu_()).tanh()  # (B, T, bottleneck)
-        return statistics(x, convolve(self.conv, hidden).float().softmax(1))
+        hidden = self.tdnn.norm(hidden.relu_().flatten(0, 1)).tanh().unflatten(0, x.shape[:2])
+        return statistics(x, convolve(self.conv, hidden).view_as(x).float().softmax(1))
 
 
 def statistics(x: Tensor, weights: Tensor) -> Tensor:
