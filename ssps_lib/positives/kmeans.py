@@ -128,7 +128,14 @@ def largest(similarity: Tensor) -> Tensor:
 
 
 def blocks(rows: int, columns: int, device: torch.device) -> Iterator[slice]:
-    """Slices of `rows` such that (block, columns) float32 values take 16 MiB, on a GPU 1 GiB."""
-    step = max(1, (2**22 if device.type == "cpu" else 2**28) // columns)
+    """Slices of `rows` such that (block, columns) float32 values take 1 GiB on a GPU.
+
+    On a CPU they take 16 MiB, or what 512 rows need if that is more, since a product of fewer rows
+    is slower; 64 MiB at most.
+    """
+    step = 2**28 // columns
+    if device.type == "cpu":
+        step = min(max(2**22 // columns, 512), 2**24 // columns)
+    step = max(1, step)
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))
