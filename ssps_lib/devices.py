@@ -69,17 +69,23 @@ def multiplier(columns: Tensor, multiplications: int) -> Iterator[Multiply]:
     would hold up those of the other.
     """
     if columns.device.type != "cpu" or columns.dtype != torch.float32 or multiplications < LARGE:
-        yield lambda rows, columns, out: rows.detach() @ columns.detach().t()
+        yield _plain
         return
     threads = torch.get_num_threads()
     name = fastest(threads)
 
     def multiply(rows: Tensor, columns: Tensor, out: Tensor | None) -> Tensor:
+        if rows.dtype != columns.dtype:
+            return _plain(rows, columns, out)  # where PyTorch refuses them
         out = columns.new_empty(len(rows), len(columns)) if out is None else out[: len(rows)]
         return LIBRARIES[name](rows.detach(), columns.detach(), out)
 
     with _cores(name, threads):
         yield multiply
+
+
+def _plain(rows: Tensor, columns: Tensor, out: Tensor | None) -> Tensor:
+    return rows.detach() @ columns.detach().t()
 
 
 @contextmanager

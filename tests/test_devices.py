@@ -42,9 +42,13 @@ def test_product_takes_views_and_gives_no_gradient():
     torch.testing.assert_close(found, a[::2].detach() @ b.t())
 
 
-def test_product_of_two_formats_is_refused():
-    with pytest.raises(RuntimeError):
-        product(torch.ones(2, 2), torch.ones(2, 2, dtype=torch.bfloat16))
+@pytest.mark.parametrize("large", [0, devices.LARGE])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_product_of_two_formats_is_refused(dtype, large, monkeypatch):
+    monkeypatch.setattr(devices, "LARGE", large)
+    for formats in ((torch.float32, dtype), (dtype, torch.float32)):
+        with pytest.raises(RuntimeError):
+            product(*(torch.ones(2, 2, dtype=one) for one in formats))
 
 
 @pytest.mark.parametrize("library", devices.LIBRARIES)
@@ -64,14 +68,18 @@ def test_memory_for_the_product_may_be_larger_and_be_used_again(home, monkeypatc
 
 
 @pytest.mark.parametrize("library", devices.LIBRARIES)
-def test_threads_are_given_back(library, monkeypatch):
-    threads = torch.get_num_threads()
+def test_one_library_has_threads_and_gives_them_back(library, monkeypatch):
+    before = torch.get_num_threads()
     monkeypatch.setattr(devices, "LARGE", 0)
     monkeypatch.setattr(devices, "LIBRARIES", {library: devices.LIBRARIES[library]})
-    with pytest.raises(ZeroDivisionError), devices.multiplier(torch.ones(2, 2), 8):
-        assert torch.get_num_threads() == (1 if library == "numpy" else threads)
-        _ = 1 / 0
-    assert torch.get_num_threads() == threads
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ZeroDivisionError), devices.multiplier(torch.ones(2, 2), 8):
+            assert torch.get_num_threads() == (1 if library == "numpy" else 2)
+            _ = 1 / 0
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_the_choice_is_kept_for_the_machine(home, monkeypatch):

@@ -88,7 +88,7 @@ def _closest(x: Tensor, centroids: Tensor, multiply: Multiply) -> Tensor:
     """The closest centroid of each row (N,), by products in the centroids' precision."""
     closest = torch.empty(len(x), dtype=torch.int64, device=x.device)
     columns = centroids.t().contiguous().t()  # as products like them best
-    with torch.autocast(x.device.type, enabled=False):
+    with torch.autocast(x.device.type, enabled=False):  # their `dtype` decides, and nothing else
         similarity = None
         for block in blocks(len(x), len(columns), x.device):
             similarity = multiply(x[block].to(columns.dtype), columns, similarity)
