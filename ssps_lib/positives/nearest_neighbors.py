@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssps_lib.devices import product, to_device
+from ssps_lib.devices import multiplier, to_device
 from ssps_lib.positives.kmeans import blocks, lengths
 from ssps_lib.positives.queues import Queue
 from ssps_lib.positives.sampler import PositiveSampler, draws, only_held, pick
@@ -86,15 +86,16 @@ class NearestNeighbors(PositiveSampler):
         queries = F.normalize(queries.float(), dim=1)
         best = queries.new_empty(len(queries), 0)  # scores and slots of the best rows so far
         found = torch.empty_like(best, dtype=torch.int64)
-        columns = max(queries.shape)  # of the scores, or of the rows themselves
-        for block in blocks(reference.size, columns, reference.device):
-            scores = product(queries, reference.values[block].float())
-            empty = reference.indices[block] < 0
-            if empty.any():
-                scores.masked_fill_(to_device(empty, scores.device), -torch.inf)
-            scores, place = scores.topk(min(count, scores.shape[1]), dim=1)
-            best = torch.cat([best, scores], dim=1)
-            found = torch.cat([found, place + block.start], dim=1)
-            best, place = best.topk(min(count, best.shape[1]), dim=1)
-            found = found.gather(1, place)
+        columns = max(len(queries), queries.shape[1] // 2)  # of scores; their rows take twice that
+        with multiplier(queries, len(queries) * reference.values.numel()) as multiply:
+            for block in blocks(reference.size, columns, reference.device):
+                scores = multiply(queries, reference.values[block].float(), None)
+                empty = reference.indices[block] < 0
+                if empty.any():
+                    scores.masked_fill_(to_device(empty, scores.device), -torch.inf)
+                scores, place = scores.topk(min(count, scores.shape[1]), dim=1)
+                best = torch.cat([best, scores], dim=1)
+                found = torch.cat([found, place + block.start], dim=1)
+                best, place = best.topk(min(count, best.shape[1]), dim=1)
+                found = found.gather(1, place)
         return reference.indices[found.cpu()]  # the one moment that waits for the device
