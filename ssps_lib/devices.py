@@ -47,28 +47,26 @@ def keep_freed_memory() -> None:
         set_option(mmap_threshold, 2**30) or set_option(mmap_threshold, 2**25)  # the most it may be
 
 
-def product(rows: Tensor, columns: Tensor, out: Tensor | None = None) -> Tensor:
-    """All inner products of `rows` (B, D) with `columns` (K, D), (B, K), without gradient.
+@contextmanager
+def multiplier(like: Tensor, multiplications: int) -> Iterator[Multiply]:
+    """Products of rows (B, D) with columns (K, D) to (B, K), without gradient, for a loop.
 
-    See `multiplier`; `out` is memory for at least (B, K), which saves some percent of the time.
+    The third argument is None or memory for at least (B, K), which saves some percent of the time.
+    Where there is much to do in float32 on a CPU, multiplication is that of the fastest library. If
+    that is NumPy, PyTorch has one thread within the block: idle threads of either spin for a while,
+    and would hold up those of the other.
 
-    >>> product(torch.eye(2), torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
+    Args:
+        like: a tensor of the device and the type of the columns.
+        multiplications: about how many there will be, of numbers.
+
+    >>> columns = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    >>> with multiplier(columns, 12) as multiply:
+    ...     multiply(torch.eye(2), columns, None)
     tensor([[1., 3., 5.],
             [2., 4., 6.]])
     """
-    with multiplier(columns, len(rows) * columns.numel()) as multiply:
-        return multiply(rows, columns, out)
-
-
-@contextmanager
-def multiplier(columns: Tensor, multiplications: int) -> Iterator[Multiply]:
-    """`product` for a loop over many rows with columns like these.
-
-    Where there is much to do in float32 on a CPU it is that of the fastest library. If that is
-    NumPy, PyTorch has one thread within the block: idle threads of either spin for a while, and
-    would hold up those of the other.
-    """
-    if columns.device.type != "cpu" or columns.dtype != torch.float32 or multiplications < LARGE:
+    if like.device.type != "cpu" or like.dtype != torch.float32 or multiplications < LARGE:
         yield _plain
         return
     threads = torch.get_num_threads()

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ssps_lib.devices import product, to_device
+from ssps_lib.devices import multiplier, to_device
 from ssps_lib.distributed import all_reduce_sum, own_share
 from ssps_lib.positives.kmeans import blocks, kmeans, largest
 from ssps_lib.positives.queues import Queue
@@ -193,15 +193,16 @@ def nearest_clusters(
     window = min(window, max(0, held - 1))
     neighbors = torch.zeros(k, window, dtype=torch.int64, device=centroids.device)
     own = torch.arange(k, device=centroids.device)[own_share(k) if shared else slice(None)]
-    for block in blocks(len(own), k, centroids.device):
-        rows = own[block]
-        similarity = product(centroids[rows], centroids)
-        similarity.scatter_(1, rows[:, None], -torch.inf)
-        if held < k:
-            similarity.masked_fill_(~occupied, -torch.inf)
-        neighbors[rows] = (
-            largest(similarity)[:, None]  # several times faster
-            if window == 1
-            else similarity.topk(window, dim=1).indices
-        )
+    with multiplier(centroids, len(own) * centroids.numel()) as multiply:
+        for block in blocks(len(own), k, centroids.device):
+            rows = own[block]
+            similarity = multiply(centroids[rows], centroids, None)
+            similarity.scatter_(1, rows[:, None], -torch.inf)
+            if held < k:
+                similarity.masked_fill_(~occupied, -torch.inf)
+            neighbors[rows] = (
+                largest(similarity)[:, None]  # several times faster
+                if window == 1
+                else similarity.topk(window, dim=1).indices
+            )
     return all_reduce_sum(neighbors) if shared else neighbors

@@ -29,7 +29,7 @@ from types import ModuleType
 
 import torch
 
-from ssps_lib.devices import processor, product
+from ssps_lib.devices import multiplier, processor
 from ssps_lib.training import record
 
 Work = Callable[[], object]
@@ -186,7 +186,9 @@ def ceilings(seconds: float = 0.4) -> dict[str, float]:
         best = 0.0
         for x in large:
             x, y = x.to(dtype), x.clone().to(dtype)  # of x with itself NumPy takes only one half
-            best = max(best, 2 * rows**2 * x.shape[1] / fastest(lambda x=x, y=y: product(x, y)))
+            operations = 2 * rows**2 * x.shape[1]
+            with multiplier(y, operations) as multiply:
+                best = max(best, operations / fastest(lambda x=x, y=y: multiply(x, y, None)))
         return best
 
     return {
