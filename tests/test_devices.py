@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from ssps_lib import devices
+from ssps_lib.positives import NearestNeighbors, Queue
+from ssps_lib.positives.clustering import nearest_clusters
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +64,21 @@ def test_every_library_gives_the_product(library):
     expected = a.double() @ b.double().t()
     found = devices.LIBRARIES[library](a, b, torch.empty(60, 50))
     torch.testing.assert_close(found.double(), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("library", devices.LIBRARIES)
+def test_searches_agree_with_all_cosines_whatever_library_multiplies(library, monkeypatch):
+    monkeypatch.setattr(devices, "LARGE", 0)
+    monkeypatch.setattr(devices, "LIBRARIES", {library: devices.LIBRARIES[library]})
+    generator, every = torch.Generator().manual_seed(0), torch.arange(40)
+    x = torch.nn.functional.normalize(torch.randn(40, 8, generator=generator), dim=1)
+    cosines = (x.double() @ x.double().t()).fill_diagonal_(-1)
+    expected = cosines.topk(3, dim=1).indices
+    assert torch.equal(nearest_clusters(x, every >= 0, 3), expected)
+    queue, sampler = Queue(40, (8,)), NearestNeighbors(window=3)
+    queue[every] = x
+    sampler.refresh(queue)
+    assert torch.equal(sampler.neighbors(x, 4)[:, 1:], expected)  # the first is the row itself
 
 
 def test_memory_for_the_product_may_be_larger_and_be_used_again(home, monkeypatch):

@@ -86,7 +86,7 @@ class NearestNeighbors(PositiveSampler):
         queries = F.normalize(queries.float(), dim=1)
         best = queries.new_empty(len(queries), 0)  # scores and slots of the best rows so far
         found = torch.empty_like(best, dtype=torch.int64)
-        columns = max(len(queries), queries.shape[1] // 2)  # of scores; their rows take twice that
+        columns = max(len(queries), queries.shape[1] // 2)  # rows take at most twice the scores
         with multiplier(queries, len(queries) * reference.values.numel()) as multiply:
             for block in blocks(reference.size, columns, reference.device):
                 scores = multiply(queries, reference.values[block].float(), None)
