@@ -8,8 +8,7 @@ averages over ranks, therefore `gather` multiplies by the number of ranks on the
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
+from torch import Tensor
 
 
 def world_size() -> int:
@@ -62,47 +61,3 @@ def all_reduce_sum(x: Tensor) -> Tensor:
 def own_share(n: int) -> slice:
     """The rows of (n, ...) that fall to this process when all share them out."""
     return slice(n * rank() // world_size(), n * (rank() + 1) // world_size())
-
-
-class _SynchronisedNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch normalisation with the mean and variance of the batches of all processes."""
-
-    def _check_input_dim(self, x: Tensor) -> None:
-        """1d, 2d and 3d alike."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or world_size() == 1:
-            return super().forward(x)
-        dims = [d for d in range(x.ndim) if d != 1]
-        shape = [-1 if d == 1 else 1 for d in range(x.ndim)]
-        count = world_size() * x.numel() // x.shape[1]  # values of a channel
-        with torch.autocast(x.device.type, enabled=False):
-            wide = x.float()
-            mean = all_reduce(wide.sum(dims)) / count
-            centred = wide - mean.view(shape)
-            variance = all_reduce(centred.square().sum(dims)) / count
-            scale = self.weight * torch.rsqrt(variance + self.eps)
-            y = centred * scale.view(shape) + self.bias.view(shape)
-        with torch.no_grad():  # running statistics as torch's: the variance without bias
-            self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
-        return y.to(x.dtype)
-
-
-def synchronise_norms(module: nn.Module) -> nn.Module:
-    """Let every batch norm of a module, in place, see the batches of all processes.
-
-    With NCCL by `torch.nn.SyncBatchNorm`, which needs GPUs; else by one that works with any
-    backend. Parameters, buffers and their names stay as they are. All processes must have batches
-    of the same shape.
-
-    Args:
-        module: its norms are affine and keep running statistics (`nn.BatchNorm1d`, `2d`, `3d`).
-    """
-    if world_size() > 1 and dist.get_backend() == "nccl":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(module)
-    for child in module.modules():
-        if isinstance(child, nn.modules.batchnorm._BatchNorm):
-            child.__class__ = _SynchronisedNorm
-    return module

@@ -9,7 +9,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
-from ssps_lib.distributed import all_reduce_mean, gather, synchronise_norms
+from ssps_lib.distributed import all_reduce_mean, gather
+from ssps_lib.norms import synchronise_norms
 
 BATCH, CHANNELS = 6, 3
 SHAPES = {"1d": (BATCH, CHANNELS), "1d-time": (BATCH, CHANNELS, 4), "2d": (BATCH, CHANNELS, 4, 2)}

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssps_lib.encoders.encoder import Encoder, require_multiple_of_8
+from ssps_lib.norms import BatchNorm
 
 
 class ECAPATDNN(Encoder):
@@ -87,7 +88,7 @@ class TDNNBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, dilation: int = 1) -> None:
         super().__init__()
         self.conv = nn.Conv1d(inputs, outputs, kernel, dilation=dilation)
-        self.norm = nn.BatchNorm1d(outputs)
+        self.norm = BatchNorm(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(convolve(self.conv, x).relu_()).unflatten(0, x.shape[:2])

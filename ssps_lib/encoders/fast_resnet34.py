@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ssps_lib.encoders.encoder import Encoder, require_multiple_of_8
+from ssps_lib.norms import BatchNorm
 
 
 class FastResNet34(Encoder):
@@ -38,7 +39,7 @@ class FastResNet34(Encoder):
         super().__init__(dim, n_mels, window, hop_length)
         c = channels
         self.conv = nn.Conv2d(1, c, 7, stride=(2, 1), padding=3, bias=False)
-        self.bn = nn.BatchNorm2d(c)
+        self.bn = BatchNorm(c)
         self.block1 = stage(c, c, blocks=3, stride=1)
         self.block2 = stage(c, 2 * c, blocks=4, stride=2)
         self.block3 = stage(2 * c, 4 * c, blocks=6, stride=2)
@@ -72,14 +73,14 @@ class SEBasicBlock(nn.Module):
     def __init__(self, inputs: int, channels: int, stride: int = 1) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, channels, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
+        self.bn1 = BatchNorm(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
+        self.bn2 = BatchNorm(channels)
         self.se = SqueezeExcitation2d(channels)
         self.downsample = nn.Identity()
         if stride != 1 or inputs != channels:
             self.downsample = nn.Sequential(
-                nn.Conv2d(inputs, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+                nn.Conv2d(inputs, channels, 1, stride, bias=False), BatchNorm(channels)
             )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -18,10 +18,11 @@ from ssps_lib.analysis import PositiveObserver
 from ssps_lib.augmentation import Augmentation, Bank, read_bank
 from ssps_lib.corpora import SAMPLE_RATE, Splits, open_corpus
 from ssps_lib.devices import keep_freed_memory
-from ssps_lib.distributed import all_reduce_mean, synchronise_norms
+from ssps_lib.distributed import all_reduce_mean
 from ssps_lib.files import RefusedError
 from ssps_lib.frameworks import Framework
 from ssps_lib.noises import cached_bank
+from ssps_lib.norms import synchronise_norms
 from ssps_lib.training.config import RunConfig
 from ssps_lib.training.data import Data
 from ssps_lib.training.environment import environment

@@ -29,8 +29,9 @@ from torch.nn.modules._functions import SyncBatchNorm as SynchronisedNorm
 from torch.utils.flop_counter import FlopCounterMode
 from training_step import tones
 
-from ssps_lib import distributed, encoders, frameworks, losses, recipes, training
+from ssps_lib import encoders, frameworks, losses, recipes, training
 from ssps_lib.corpora import open_corpus, simulated
+from ssps_lib.norms import synchronise_norms
 from ssps_lib.training import loop, state
 from ssps_lib.training.build import Parts
 from ssps_lib.training.data import Batch
@@ -256,8 +257,8 @@ def norms(batch: int, samples: int, options: dict) -> Iterator[dict]:
         backend = "nccl" if measuring.device.type == "cuda" else "gloo"
         dist.init_process_group(backend, f"file://{folder}/group", rank=0, world_size=1)
         try:
-            with mock.patch.object(distributed, "world_size", lambda: 2):
-                distributed.synchronise_norms(synced)
+            with mock.patch("ssps_lib.norms.world_size", lambda: 2):
+                synchronise_norms(synced)
             for module in synced.modules():
                 if isinstance(module, nn.SyncBatchNorm):
                     module.__class__ = Synchronised
