@@ -27,54 +27,54 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         """1d, 2d and 3d alike."""
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = x.movedim(1, -1)
-        imprecise = rows.is_contiguous() and (x.device.type, x.dtype) == ("cpu", torch.float32)
+        last = x.movedim(1, -1)
+        imprecise = last.is_contiguous() and (x.device.type, x.dtype) == ("cpu", torch.float32)
         if not self.training or not (imprecise or world_size() > 1):
             return super().forward(x)
-        normed = Normalised.apply(rows.flatten(0, -2), self.weight, self.bias, self.eps)
-        y, mean, variance = normed
-        with torch.no_grad():  # running statistics as torch's: the variance without bias
-            count = world_size() * rows.numel() // len(mean)
+        rows = last.flatten(0, -2)
+        with torch.no_grad():
+            count = world_size() * len(rows)
+            mean = all_reduce_sum(rows.sum(0, dtype=self.weight.dtype)) / count
+            variance = all_reduce_sum((rows - mean).square_().sum(0)) / count
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
-        return y.view(rows.shape).movedim(-1, 1)
+            self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)  # unbiased
+        inverse = torch.rsqrt(variance + self.eps)
+        y = Normalised.apply(rows, self.weight, self.bias, mean, inverse)
+        return y.to(x.dtype).view(last.shape).movedim(-1, 1)
 
 
 class Normalised(torch.autograd.Function):
-    """Rows (N, C) less their mean, over their deviation, times weight, plus bias (each (C,)).
+    """(x - mean) * inverse * weight + bias for rows x (N, C), the others (C,).
 
-    Gives mean and biased variance as well, (C,), of the rows of all processes.
+    Mean and inverse deviation are those of the rows of all processes: the gradient takes into
+    account that they depend on x.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Any:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, inverse: Tensor
+    ) -> Tensor:
         """See above."""
-        count, kind = world_size() * len(x), weight.dtype
-        mean = all_reduce_sum(x.sum(0, dtype=kind)) / count
-        variance = all_reduce_sum((x - mean).square_().sum(0)) / count
-        inverse = torch.rsqrt(variance + eps)
-        ctx.count = count
         ctx.save_for_backward(x, weight, mean, inverse)
-        ctx.mark_non_differentiable(mean, variance)
         scale = weight * inverse
-        y = torch.addcmul(torch.addcmul(bias, mean, scale, value=-1), x, scale)
-        return y.to(x.dtype), mean, variance
+        return torch.addcmul(torch.addcmul(bias, mean, scale, value=-1), x, scale)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         """The gradients of x, weight and bias; those of the two parameters of this process only."""
         x, weight, mean, inverse = ctx.saved_tensors
         by_bias = gradient.sum(0, dtype=weight.dtype)
         products = (gradient * x.to(weight.dtype)).sum(0)
         by_weight = torch.addcmul(products, mean, by_bias, value=-1) * inverse
-        shift, tilt = all_reduce_sum(torch.stack((by_bias, by_weight))) / ctx.count
+        sums = all_reduce_sum(torch.stack((by_bias, by_weight)))
+        shift, tilt = sums / (world_size() * len(x))
         # scale * (gradient - shift - tilt * (x - mean) * inverse), in two passes over the rows
         scale = weight * inverse
         slope = scale * inverse * -tilt
         constant = -torch.addcmul(scale * shift, slope, mean)
         by_x = torch.addcmul(constant, x, slope).addcmul_(gradient, scale)
-        return by_x.to(x.dtype), by_weight, by_bias, None
+        return by_x.to(x.dtype), by_weight, by_bias, None, None
 
 
 def synchronise_norms(module: nn.Module) -> nn.Module:

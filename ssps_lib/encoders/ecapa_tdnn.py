@@ -16,7 +16,7 @@ class ECAPATDNN(Encoder):
     Each of the three SE-Res2Net blocks takes the output of the block before; their outputs are
     concatenated, aggregated (MFA) and pooled over time into weighted means and deviations.
 
-    Inside, channels come last, (B, T, C), where batch norms and small convolutions are fastest: a
+    Inside, channels come last, (B, T, C), where norms and small convolutions are fastest: a
     convolution is a matrix product there. `nn.Conv1d` holds the weights, as in released files.
 
     Args:
