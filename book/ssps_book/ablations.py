@@ -4,15 +4,19 @@ Each is SimCLR with SSPS-Clustering by the recipe, with one change. Three need l
 samplers of the library never get: they are registered here, under names of their own.
 """
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from torch import Tensor
 
+from ssps_book import plots, records
 from ssps_lib import positives, recipes
 from ssps_lib.positives import Clustering, Queue, Supervised
-from ssps_lib.training import RunConfig, build
+from ssps_lib.training import Run, RunConfig, build
 
 CHANGES: dict[str, dict] = {  # what the recipe has is not listed
     "|Q'| = N": {"positive_queue": None},
@@ -71,3 +75,45 @@ def register(config: RunConfig) -> None:
     for name, right in (("ssps-clustering-right", True), ("ssps-clustering-wrong", False)):
         positives.SAMPLERS[name] = partial(Filtered, speakers=speakers, right=right)
     positives.SAMPLERS["same-recording"] = partial(Supervised, speakers=train.recordings)
+
+
+def finished(
+    ends: dict[str, str], preset: str, seeds: Iterable[int], corpus: str = "simulated"
+) -> dict[str, list[Run]]:
+    """The runs at hand, one for each seed: those of `ends` (label: recipe) and the ablations."""
+    found: dict[str, list[Run]] = {}
+    for seed in seeds:
+        how: dict[str, Any] = {"preset": preset, "seed": seed, "corpus": corpus}
+        wanted = {label: recipes.recipe("simclr", name, **how) for label, name in ends.items()}
+        wanted |= configs(**how) if corpus == "simulated" else {}
+        for label, config in wanted.items():
+            run = records.load(config)
+            if run is not None:
+                found.setdefault(label, []).append(run)
+    return found
+
+
+def draw(runs: dict[str, list[Run]], said: dict[str, str], styles: dict[str, str]) -> plt.Figure:
+    """Error rates of runs, a line for each label of `said`: a dot for each seed, a bar at the mean.
+
+    Args:
+        runs: by label, as `finished` gives them.
+        said: what to write for a label, in the order of the lines; those without runs are left out.
+        styles: keys of `plots.style` for some labels.
+    """
+    lines = [label for label in said if label in runs]
+    figure, ax = plt.subplots(figsize=(8.2, 0.42 * len(lines) + 1.0))
+    for y, label in enumerate(lines):
+        eers = [run.eer for run in runs[label]]
+        color = plots.style(styles.get(label, label))["color"]
+        ax.scatter(eers, [y] * len(eers), s=40, color=color, alpha=0.6, zorder=3)
+        ax.plot([np.mean(eers)] * 2, [y - 0.28, y + 0.28], color=color, linewidth=2)
+        ax.annotate(
+            f"{np.mean(eers):.1f}", (max(eers), y), (8, 0), fontsize=9, va="center",
+            textcoords="offset points",
+        )  # fmt: skip
+    ax.set_yticks(range(len(lines)), [said[label] for label in lines])
+    ax.set(xlabel="EER (%)", ylim=(len(lines) - 0.5, -0.6))
+    ax.margins(x=0.08)
+    ax.grid(axis="y", visible=False)
+    return figure
