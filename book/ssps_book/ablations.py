@@ -93,19 +93,26 @@ def finished(
     return found
 
 
-def draw(runs: dict[str, list[Run]], said: dict[str, str], styles: dict[str, str]) -> plt.Figure:
+def draw(
+    runs: dict[str, list[Run]],
+    said: dict[str, str],
+    axis: str,
+    styles: dict[str, str] | None = None,
+) -> plt.Figure:
     """Error rates of runs, a line for each label of `said`: a dot for each seed, a bar at the mean.
 
     Args:
         runs: by label, as `finished` gives them.
         said: what to write for a label, in the order of the lines; those without runs are left out.
-        styles: keys of `plots.style` for some labels.
+        axis: what to write below.
+        styles: keys of `plots.style` for labels that are none themselves.
     """
+    keys = styles or {}
     lines = [label for label in said if label in runs]
     figure, ax = plt.subplots(figsize=(8.2, 0.42 * len(lines) + 1.0))
     for y, label in enumerate(lines):
         eers = [run.eer for run in runs[label]]
-        color = plots.style(styles.get(label, label))["color"]
+        color = plots.style(keys.get(label, label))["color"]
         ax.scatter(eers, [y] * len(eers), s=40, color=color, alpha=0.6, zorder=3)
         ax.plot([np.mean(eers)] * 2, [y - 0.28, y + 0.28], color=color, linewidth=2)
         ax.annotate(
@@ -113,7 +120,7 @@ def draw(runs: dict[str, list[Run]], said: dict[str, str], styles: dict[str, str
             textcoords="offset points",
         )  # fmt: skip
     ax.set_yticks(range(len(lines)), [said[label] for label in lines])
-    ax.set(xlabel="EER (%)", ylim=(len(lines) - 0.5, -0.6))
+    ax.set(xlabel=axis, ylim=(len(lines) - 0.5, -0.6))
     ax.margins(x=0.08)
     ax.grid(axis="y", visible=False)
     return figure
