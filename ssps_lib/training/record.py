@@ -8,6 +8,7 @@ absent.
 import json
 import math
 import platform
+import subprocess
 import zipfile
 import zlib
 from pathlib import Path
@@ -34,10 +35,29 @@ def machine(device: torch.device, processes: int) -> str:
     return f"CPU, {torch.get_num_threads() * processes} threads, {platform.machine()}"
 
 
+def commit(folder: Path) -> str:
+    """The commit that last changed the files of a folder, with "changed" where they differ from it.
+
+    Empty where git does not keep them, as after an installation.
+    """
+    git = ["git", "--no-optional-locks", "-C", str(folder)]
+    try:
+        last, changes = (
+            subprocess.run([*git, *asked, "."], capture_output=True, text=True).stdout
+            for asked in (("log", "-1", "--format=%h"), ("status", "--porcelain"))
+        )
+    except OSError:  # there is no git
+        return ""
+    return last.strip() + (".changed" if last and changes else "")
+
+
+COMMIT = commit(Path(ssps_lib.__file__).parent)  # now, and not when a long run has ended
+
+
 def versions() -> dict[str, str]:
-    """Versions that a number may depend on."""
+    """Versions that a number may depend on; that of the library as a checkout has it."""
     return {
-        "ssps_lib": ssps_lib.__version__,
+        "ssps_lib": ssps_lib.__version__ + (f"+{COMMIT}" if COMMIT else ""),
         "python": platform.python_version(),
         "torch": torch.__version__.split("+")[0],
         "torchaudio": torchaudio.__version__.split("+")[0],

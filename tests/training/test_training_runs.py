@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import subprocess
 import sys
 
 import numpy as np
@@ -110,6 +111,33 @@ def test_records_hold_the_config_and_no_path(finished):
     assert not any(f"/{part}/" in text for part in ("home", "tmp", "root"))
     assert {"torch", "python", "ssps_lib"} <= set(run.record["versions"])
     assert run.record["seconds"] > 0
+
+
+def test_a_version_names_the_commit_of_the_library(tmp_path, monkeypatch):
+    for name in ("NAME", "EMAIL"):
+        monkeypatch.setenv(f"GIT_AUTHOR_{name}", "a")
+        monkeypatch.setenv(f"GIT_COMMITTER_{name}", "a")
+    kept, other, installed = (tmp_path / name for name in ("kept", "other", "installed"))
+
+    def git(*arguments):
+        done = subprocess.run(["git", "-C", tmp_path, *arguments], capture_output=True, text=True)
+        return done.stdout.strip()
+
+    git("init")
+    (tmp_path / ".gitignore").write_text("installed\n")
+    for folder in (kept, other, installed):
+        folder.mkdir()
+        (folder / "step.py").write_text("1")
+        git("add", ".")
+        git("commit", "-m", folder.name)
+    first = git("rev-parse", "--short", "HEAD~1")  # of three; the last had nothing to commit
+    assert record.commit(kept) == first and record.commit(other) != first
+    (other / "step.py").write_text("2")
+    assert record.commit(kept) == first
+    assert record.commit(other) == git("rev-parse", "--short", "HEAD") + ".changed"
+    assert record.commit(installed) == ""
+    monkeypatch.setenv("PATH", "")
+    assert record.commit(kept) == ""
 
 
 def test_the_arrays_are_what_figures_need(finished):
