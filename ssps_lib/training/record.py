@@ -55,7 +55,7 @@ COMMIT = commit(Path(ssps_lib.__file__).parent)  # now, and not when a long run 
 
 
 def versions() -> dict[str, str]:
-    """Versions that a number may depend on; that of the library as a checkout has it."""
+    """Versions that a number may depend on; that of the library with its commit, if known."""
     return {
         "ssps_lib": ssps_lib.__version__ + (f"+{COMMIT}" if COMMIT else ""),
         "python": platform.python_version(),

@@ -114,6 +114,7 @@ def test_records_hold_the_config_and_no_path(finished):
 
 
 def test_a_version_names_the_commit_of_the_library(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)  # nobody's signatures and hooks
     for name in ("NAME", "EMAIL"):
         monkeypatch.setenv(f"GIT_AUTHOR_{name}", "a")
         monkeypatch.setenv(f"GIT_COMMITTER_{name}", "a")
