@@ -1,13 +1,12 @@
-"""A training step of SimCLR, SSL and SSPS, with the paper's encoders.
+"""A training step of SimCLR, SSL and SSPS, with the paper's encoders and that of preset `mini`.
 
 The obvious step encodes both views one after another with gradient, in float32 and PyTorch's
 default layout, with torchaudio's features and means as one writes them first, and, for SSPS, a
 reference frame. Ours leaves out what nobody needs and keeps the channels last in memory; it is then
-asked for more: bfloat16 (`precision="bf16"`), and, where there is a C++
-compiler, `torch.compile` (`compiler="inductor"`). SSPS is measured twice: `served`, where
-the queue gives all positives, so that the second view needs no gradient, and `partly`, where some
-anchors keep their own. `gradients` compares the gradient with that of the obvious step by their
-cosine.
+asked for more: bfloat16 (`precision="bf16"`), and, where there is a C++ compiler, `torch.compile`
+(`compiler="inductor"`), alone and both together. SSPS is measured twice: `served`, where the queue
+gives all positives, so that the second view needs no gradient, and `partly`, where some anchors
+keep their own. `gradients` compares the gradient with that of the obvious step by their cosine.
 """
 
 import shutil
@@ -21,14 +20,16 @@ from measuring import compare, main, row
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from ssps_lib import encoders, losses
+from ssps_lib import encoders, losses, recipes
 from ssps_lib.features import WINDOWS
 from ssps_lib.frameworks import SimCLR
+from ssps_lib.training.build import compile_training
 
 RATE = 16_000
 ENCODERS = {"fast_resnet34": (32, 64, 16, 8), "ecapa_tdnn": (32, 16, 8)}  # mini-batches B
 ON_GPU = (256, 64)  # the paper's first
 WITHOUT_BF16 = {"fast_resnet34": (32,), "ecapa_tdnn": (8,)}  # a CPU that is asked for less
+MINI = recipes.recipe("simclr", "ssps-clustering", preset="mini")
 PHASES = ("SSL", "served", "partly")
 NARROW = {"fast_resnet34": {"channels": 8}, "ecapa_tdnn": {"channels": 16}}
 
@@ -40,8 +41,9 @@ def obvious_encoder(encoder: torch.nn.Module) -> Callable[[Tensor], Tensor]:
     """
     features = encoder.features
     mel = torchaudio.transforms.MelSpectrogram(
-        RATE, 512, 400, 160, n_mels=features.n_mels, window_fn=WINDOWS[features.window]
-    ).to(measuring.device)
+        RATE, 512, 400, features.hop_length,
+        n_mels=features.n_mels, window_fn=WINDOWS[features.window],
+    ).to(measuring.device)  # fmt: skip
     norm = torch.nn.InstanceNorm1d(features.n_mels)
     represent = obvious_ecapa if encoder.name == "ecapa_tdnn" else obvious_resnet
     return lambda waveform: represent(encoder, norm(torch.log(mel(waveform) + 1e-6)))
@@ -103,14 +105,14 @@ def tones(size: int, samples: int) -> Tensor:
 class Case:
     """One encoder, its optimiser, and the frames and queue rows of a mini-batch."""
 
-    def __init__(self, name: str, size: int, options: dict) -> None:
+    def __init__(self, name: str, size: int, options: dict, crop: float = 2.0) -> None:
         torch.manual_seed(0)
         self.encoder = encoders.build(name, **options).to(measuring.device)
         self.framework = SimCLR(self.encoder)
         self.plain = obvious_encoder(self.encoder)
         self.optimizer = torch.optim.Adam(self.encoder.parameters())
         self.fused = torch.optim.Adam(self.encoder.parameters(), fused=True)
-        self.views = [tones(size, 2 * RATE) for _ in range(2)]
+        self.views = [tones(size, round(crop * RATE)) for _ in range(2)]
         self.long = tones(size, 4 * RATE)
         self.rows = F.normalize(torch.randn(size, self.encoder.dim), dim=1).to(measuring.device)
         everyone = torch.ones(size, dtype=torch.bool)
@@ -163,26 +165,20 @@ class Case:
         return torch.cat([p.grad.flatten() for p in self.encoder.parameters()]).double()
 
 
-def measure_step(
-    name: str, size: int, phase: str, options: dict, repeats: int, compiled: bool = False
-) -> dict:
-    """One encoder, mini-batch size and phase (SSL, served or partly)."""
-    case = Case(name, size, options)
-    works = {
-        "obvious": lambda: case.obvious(phase),
-        "ours": lambda: case.ours(phase),
-    }
-    if not measuring.limited():
-        works["ours, bf16"] = lambda: case.ours(phase, bf16=True)
-    best = list(works)[-1]
+def measure_step(case: Case, phase: str, repeats: int, compiled: Case | None = None) -> dict:
+    """One phase (SSL, served or partly), in one number format and the other, and compiled."""
     with FlopCounterMode(display=False) as counted:
         case.ours(phase)
-    if compiled:
-        fast = Case(name, size, options)
-        fast.encoder.represent = torch.compile(fast.encoder.represent, dynamic=False)
-        works["ours, bf16, compiled"] = lambda: fast.ours(phase, bf16=True)
+    formats = {"": False} if measuring.limited() else {"": False, ", bf16": True}
+    works = {"obvious": lambda: case.obvious(phase)}
+    for label, bf16 in formats.items():
+        works[f"ours{label}"] = lambda bf16=bf16: case.ours(phase, bf16)
+        if compiled:
+            works[f"ours{label}, compiled"] = lambda bf16=bf16: compiled.ours(phase, bf16)
+    size = len(case.long)
     taken = compare(works, repeats, items=size)
-    more = {"encoder": name, "phase": phase, "operations": counted.get_total_flops()}
+    best = f"ours{list(formats)[-1]}"
+    more = {"encoder": case.encoder.name, "phase": phase, "operations": counted.get_total_flops()}
     return row({"B": size}, taken, best, **more)
 
 
@@ -197,21 +193,26 @@ def measure_gradient(name: str, size: int, options: dict) -> dict[str, float]:
 
 
 def measure(quick: bool) -> Iterator[tuple[str, dict]]:
-    """Both encoders; SSPS at the first mini-batch only."""
+    """Every encoder; SSPS and the compiler at the first mini-batch only."""
     gradients = {k: measure_gradient(k, 8, NARROW[k] if quick else {}) for k in ENCODERS}
     yield "gradients", gradients
-    for name, sizes in ENCODERS.items():
-        options = NARROW[name] if quick else {}
-        repeats = 1 if quick else 5 if name == "fast_resnet34" else 3
-        if measuring.device.type == "cuda":
+    settings = {name: (name, sizes, {}, 2.0) for name, sizes in ENCODERS.items()}
+    settings["mini"] = (MINI.encoder, (MINI.batch_size,), MINI.encoder_options, MINI.crop)
+    for part, (name, sizes, options, crop) in settings.items():
+        repeats = {"fast_resnet34": 5, "ecapa_tdnn": 3, "mini": 15}[part]
+        if quick:
+            sizes, options, repeats = (4,), NARROW[name], 1
+        elif measuring.device.type == "cuda":
             sizes = ON_GPU
         elif measuring.limited():
-            sizes = WITHOUT_BF16[name]
-        for size in (4,) if quick else sizes:
-            for phase in PHASES if size == sizes[0] or quick else ("SSL",):
-                compiled = phase == "SSL" and size == sizes[0] and bool(shutil.which("g++"))
-                compiled &= not measuring.limited()  # which the compiler does not know of
-                yield name, measure_step(name, size, phase, options, repeats, compiled)
+            sizes = WITHOUT_BF16.get(part, sizes)
+        for size in sizes:
+            case, compiled = Case(name, size, options, crop), None
+            if size == sizes[0] and shutil.which("g++") and (part == "mini" or not quick):
+                compiled = Case(name, size, options, crop)
+                compile_training(compiled.encoder, "inductor")
+            for phase in PHASES if size == sizes[0] else ("SSL",):
+                yield part, measure_step(case, phase, repeats, compiled)
 
 
 if __name__ == "__main__":
