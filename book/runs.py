@@ -27,7 +27,6 @@ BOOK = ("ssl", "ssps-clustering", "ssps-nn", "ssl-continued", "supervised")  # c
 PLAIN = ("ssps-clustering", "ssl-continued")  # without augmentation: chapter 12, Table V
 SPREAD = ("simclr, ssl-continued", "simclr, ssps-clustering", "simclr, supervised")
 WIDE = ("moco", "swav", "vicreg", "dino")  # with `BOOK` but SSPS-NN: Tables I and III
-FAST = {"precision": "bf16", "compiler": "inductor"}  # chapter 17
 
 
 @dataclass(frozen=True)
@@ -92,9 +91,9 @@ def _configs(preset: str, seed: int, wide: bool, corpus: str) -> Iterator[tuple[
             if config.start_from != made("simclr", "ssl"):
                 yield f"simclr, ssl, for {label}", config.start_from
             yield f"ablation, {label}", config
+        for name in ("ssl", "ssps-clustering"):  # chapter 17
+            yield f"simclr, {name}, compiled in bf16", made("simclr", name, **notebook.FAST)
     yield "supervised", made("supervised", "ssl")
-    for name in ("ssl", "ssps-clustering"):
-        yield f"simclr, {name}, compiled in bf16", made("simclr", name, **FAST)
 
 
 def cost(config: RunConfig) -> float:

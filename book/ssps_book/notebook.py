@@ -14,6 +14,7 @@ PLAIN = (str, int, float, bool, list, dict, type(None))  # what papermill can in
 INTERACTIVE = ("In", "Out")  # the shell's own plain values
 LEAST = {"seed": 0, "seeds": 0, "num_processes": 1}
 SEEDS = {"smoke": 1, "mini": 3, "paper": 1}  # runs of a kind, where `seeds` is 0
+FAST = {"precision": "bf16", "compiler": "inductor"}  # what a run may save time with
 
 
 def check(namespace: Mapping[str, Any]) -> None:

@@ -14,11 +14,12 @@ import argparse
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import torch
 from measuring import default_device, stem
+
+from ssps_lib import files
 
 HERE = Path(__file__).resolve().parent
 SCRIPTS = {
@@ -38,8 +39,8 @@ AVX2 = {
 
 def without_avx512() -> dict[str, str]:
     """What `torch.compile` has to be told: it lets the C++ compiler look at the processor."""
-    folder = Path(tempfile.gettempdir(), "ssps-avx2")
-    folder.mkdir(exist_ok=True)
+    folder = files.home() / "compiled-avx2"
+    folder.mkdir(parents=True, exist_ok=True)
     compiler = folder / "g++"
     compiler.write_text('#!/bin/sh\nexec g++ "$@" -mno-avx512f\n')
     compiler.chmod(0o755)
